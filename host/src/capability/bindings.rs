@@ -1,0 +1,22 @@
+//! The contract as Rust: generated, and nothing else.
+//!
+//! The world names every hook; a component need not export them all, so hooks are looked up one interface at a time
+//! (`exports::…::GuestIndices`). Only functions that may wait are asynchronous.
+
+#![expect(missing_docs, reason = "generated from wit/, where the documentation is")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "skill",
+    imports: {
+        default: trappable,
+        "pointsman:skill/residency": async | trappable,
+    },
+    exports: { default: async },
+    require_store_data_send: true,
+});
+
+pub use exports::pointsman::skill::{event_hook, lifecycle, request_hook};
+pub use pointsman::skill::{
+    activity, clock, conversation, http, inference, kv, log, models, random, residency, sessions, types,
+};

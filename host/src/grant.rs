@@ -1,0 +1,293 @@
+//! Rights: what the user lets a skill use. One grant is one interface of the contract, perhaps with a qualification.
+//!
+//! Pure. What a skill may do is what its component imports, of that only what was granted; `log`, `clock` and `random`
+//! need no grant. Whether a component may be loaded at all is not decided here: an import without a grant loads and
+//! answers `denied`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An interface of the contract that a skill may use only where the user said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// See the models.
+    Models,
+    /// Wish for models to be loaded or unloaded.
+    Residency,
+    /// Read and change which model a session uses.
+    Sessions,
+    /// Read the conversation behind a turn.
+    Conversation,
+    /// Ask a model.
+    Inference,
+    /// The skill's own durable store.
+    Kv,
+    /// HTTP to named hosts.
+    Http,
+    /// What the gateway has been doing.
+    Activity,
+}
+
+/// One permission, as a person writes it: `models`, `residency=all`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Grant {
+    /// The interface.
+    pub capability: Capability,
+    /// How far it goes.
+    pub scope: Scope,
+}
+
+/// How far a grant goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// What the contract promises for the bare interface.
+    Plain,
+    /// `residency=all`: also what people loaded themselves.
+    All,
+    /// `http=HOST`: this host.
+    Host(String),
+}
+
+/// What one skill may do: its imports, of these what was granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights {
+    effective: Vec<Grant>,
+    denied: Vec<Capability>,
+}
+
+/// A grant that nobody can mean.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseGrantError {
+    /// No interface has this name.
+    #[error("unknown grant `{0}`; known ones are {known}", known = Capability::names())]
+    Unknown(String),
+    /// The qualification is not one that the interface has.
+    #[error("grant `{capability}` does not take `={scope}`{hint}")]
+    Scope {
+        /// The interface.
+        capability: Capability,
+        /// What stood after the `=`.
+        scope: String,
+        /// What it could have been, to be put behind the message.
+        hint: &'static str,
+    },
+    /// `http` without a host would be every host.
+    #[error("grant `http` needs a host, as in `http=api.example.com`")]
+    HostMissing,
+    /// `log`, `clock`, `random`.
+    #[error("`{0}` is always there and needs no grant")]
+    Always(String),
+}
+
+/// The longest host name of the domain name system (RFC 1035, 2.3.4), with room for a port.
+const HOST_BYTES_MAX: usize = 253 + 6;
+
+/// Interfaces that every skill may use.
+const ALWAYS: [&str; 3] = ["log", "clock", "random"];
+
+// === impl Capability ===
+
+impl Capability {
+    /// Every one of them, in the order of the contract.
+    pub const ALL: [Self; 8] = [
+        Self::Models,
+        Self::Residency,
+        Self::Sessions,
+        Self::Conversation,
+        Self::Inference,
+        Self::Kv,
+        Self::Http,
+        Self::Activity,
+    ];
+
+    /// The name of the interface.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Models => "models",
+            Self::Residency => "residency",
+            Self::Sessions => "sessions",
+            Self::Conversation => "conversation",
+            Self::Inference => "inference",
+            Self::Kv => "kv",
+            Self::Http => "http",
+            Self::Activity => "activity",
+        }
+    }
+
+    /// The capability whose interface has this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.as_str() == name)
+    }
+
+    fn names() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// === impl Grant ===
+
+impl Grant {
+    /// The bare interface.
+    pub fn plain(capability: Capability) -> Self {
+        Self { capability, scope: Scope::Plain }
+    }
+}
+
+impl FromStr for Grant {
+    type Err = ParseGrantError;
+
+    fn from_str(text: &str) -> Result<Self, ParseGrantError> {
+        let text = text.trim();
+        let (name, scope) = match text.split_once('=') {
+            Some((name, scope)) => (name.trim(), Some(scope.trim())),
+            None => (text, None),
+        };
+        if ALWAYS.contains(&name) {
+            return Err(ParseGrantError::Always(name.to_owned()));
+        }
+        let capability =
+            Capability::from_name(name).ok_or_else(|| ParseGrantError::Unknown(name.to_owned()))?;
+        Ok(Self { capability, scope: parse_scope(capability, scope)? })
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.scope {
+            Scope::Plain => write!(f, "{}", self.capability),
+            Scope::All => write!(f, "{}=all", self.capability),
+            Scope::Host(host) => write!(f, "{}={host}", self.capability),
+        }
+    }
+}
+
+fn parse_scope(capability: Capability, scope: Option<&str>) -> Result<Scope, ParseGrantError> {
+    let refuse =
+        |scope: &str, hint| Err(ParseGrantError::Scope { capability, scope: scope.to_owned(), hint });
+    match (capability, scope) {
+        (Capability::Http, None | Some("")) => Err(ParseGrantError::HostMissing),
+        (Capability::Http, Some(host)) if is_host(host) => Ok(Scope::Host(host.to_ascii_lowercase())),
+        (Capability::Http, Some(other)) => refuse(other, "; name one host, without scheme or path"),
+        (Capability::Residency, Some("all")) => Ok(Scope::All),
+        (Capability::Residency, Some(other)) => refuse(other, "; only `residency` and `residency=all` exist"),
+        (_, Some(other)) => refuse(other, ""),
+        (_, None) => Ok(Scope::Plain),
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    text.len() <= HOST_BYTES_MAX && text.chars().all(legal)
+}
+
+// === impl Rights ===
+
+impl Rights {
+    /// What is left of `granted` for a component that imports these interfaces. `None` grants all that it imports,
+    /// as for the skills that ship with the gateway.
+    pub fn effective(imports: &[Capability], granted: Option<&[Grant]>) -> Self {
+        let mut rights = Self::default();
+        for &capability in imports {
+            let before = rights.effective.len();
+            match granted {
+                None => rights.effective.push(Grant::plain(capability)),
+                Some(granted) => {
+                    rights.effective.extend(granted.iter().filter(|it| it.capability == capability).cloned());
+                }
+            }
+            if rights.effective.len() == before {
+                rights.denied.push(capability);
+            }
+        }
+        rights
+    }
+
+    /// The skill may use this interface.
+    pub fn allow(&self, capability: Capability) -> bool {
+        self.effective.iter().any(|grant| grant.capability == capability)
+    }
+
+    /// The skill may unload what people loaded.
+    pub fn allow_all_residency(&self) -> bool {
+        self.effective.contains(&Grant { capability: Capability::Residency, scope: Scope::All })
+    }
+
+    /// What is in force.
+    pub fn grants(&self) -> &[Grant] {
+        &self.effective
+    }
+
+    /// What the component imports and was not granted.
+    pub fn denied(&self) -> &[Capability] {
+        &self.denied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_parse() {
+        let cases = [
+            ("models", Ok("models")),
+            (" residency ", Ok("residency")),
+            ("residency=all", Ok("residency=all")),
+            ("residency = all", Ok("residency=all")),
+            ("http=API.example.com", Ok("http=api.example.com")),
+            ("http=127.0.0.1:8080", Ok("http=127.0.0.1:8080")),
+            (
+                "model",
+                Err("unknown grant `model`; known ones are models, residency, sessions, conversation, inference, kv, http, activity"),
+            ),
+            ("Models", Err("unknown grant `Models`; known ones are models, residency, sessions, conversation, inference, kv, http, activity")),
+            ("", Err("unknown grant ``; known ones are models, residency, sessions, conversation, inference, kv, http, activity")),
+            ("models=all", Err("grant `models` does not take `=all`")),
+            (
+                "residency=some",
+                Err("grant `residency` does not take `=some`; only `residency` and `residency=all` exist"),
+            ),
+            ("http", Err("grant `http` needs a host, as in `http=api.example.com`")),
+            ("http=", Err("grant `http` needs a host, as in `http=api.example.com`")),
+            (
+                "http=https://x/y",
+                Err("grant `http` does not take `=https://x/y`; name one host, without scheme or path"),
+            ),
+            ("log", Err("`log` is always there and needs no grant")),
+        ];
+        for (text, expected) in cases {
+            let parsed = text.parse::<Grant>().map(|it| it.to_string()).map_err(|it| it.to_string());
+            assert_eq!(parsed, expected.map(str::to_owned).map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn rights_are_imports_that_were_granted() {
+        use Capability::{Kv, Models, Residency};
+        // imports, grants, in force, denied, may unload what people loaded
+        type Case = (&'static [Capability], Option<&'static [&'static str]>, &'static [&'static str], &'static [Capability], bool);
+        let cases: [Case; 6] = [
+            (&[Models, Kv], None, &["models", "kv"], &[], false),
+            (&[Models, Kv], Some(&["kv"]), &["kv"], &[Models], false),
+            (&[Models], Some(&[]), &[], &[Models], false),
+            (&[], Some(&["models", "residency=all"]), &[], &[], false),
+            (&[Residency], Some(&["residency=all"]), &["residency=all"], &[], true),
+            (&[Residency], None, &["residency"], &[], false),
+        ];
+        for (imports, granted, effective, denied, all) in cases {
+            let granted: Option<Vec<Grant>> =
+                granted.map(|texts| texts.iter().map(|text| text.parse().unwrap()).collect());
+            let rights = Rights::effective(imports, granted.as_deref());
+            let shown: Vec<String> = rights.grants().iter().map(Grant::to_string).collect();
+            assert_eq!((shown.as_slice(), rights.denied()), (effective.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>().as_slice(), denied));
+            assert_eq!(rights.allow_all_residency(), all);
+            assert!(imports.iter().all(|it| rights.allow(*it) != denied.contains(it)));
+        }
+    }
+}

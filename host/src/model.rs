@@ -1,0 +1,235 @@
+//! What is known of models: what each can take, how big it is, where it is resident. A [`Directory`] is one immutable
+//! snapshot of it, shared by everyone who resolves names: routing, skills, the admin API.
+//!
+//! Snapshots are published by the residency owner whenever something changed; nobody edits one.
+
+use crate::id::{InstanceId, ModelId};
+use crate::turn::MediaKind;
+
+/// A model some provider can serve, loaded or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// `provider/key`.
+    pub id: ModelId,
+    /// For people.
+    pub display_name: String,
+    /// What it is for.
+    pub kind: Kind,
+    /// The provider says that it takes images.
+    pub vision: bool,
+    /// The provider says that it was trained to call tools.
+    pub tool_use: bool,
+    /// The provider says that it can reason.
+    pub reasoning: bool,
+    /// It runs on the user's own machines.
+    pub local: bool,
+    /// Largest context it can be loaded with, in tokens; none where the provider does not say.
+    pub max_context: Option<u32>,
+    /// Bytes on disk; none where the provider does not say.
+    pub size_bytes: Option<u64>,
+    /// Where it is in memory now.
+    pub instances: Vec<Instance>,
+    /// Seconds the last load took here.
+    pub load_seconds: Option<f32>,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Writes text.
+    Language,
+    /// Makes vectors.
+    Embedding,
+}
+
+/// A model resident in a provider's memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    /// What the provider calls it.
+    pub id: InstanceId,
+    /// Where it is in its life.
+    pub state: InstanceState,
+    /// Tokens of context it was loaded with; none where the provider does not say.
+    pub context_length: Option<u32>,
+    /// Requests that this gateway has running on it.
+    pub in_flight: u32,
+    /// Requests of this gateway that wait for it.
+    pub queued: u32,
+}
+
+/// Where an instance is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstanceState {
+    /// It answers.
+    Ready,
+    /// It is being loaded.
+    Loading,
+    /// It is being drained or unloaded.
+    Unloading,
+}
+
+/// All models known at one moment, in the order the providers list them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Directory {
+    models: Vec<Model>,
+    /// Configured alias → the name it stands for.
+    aliases: Vec<(String, String)>,
+}
+
+// === impl Model ===
+
+impl Model {
+    /// Some instance of it answers requests.
+    pub fn is_resident(&self) -> bool {
+        self.instances.iter().any(|instance| instance.state == InstanceState::Ready)
+    }
+
+    /// It can be sent a part of this kind.
+    pub fn takes(&self, media: MediaKind) -> bool {
+        match media {
+            MediaKind::Image => self.vision,
+            MediaKind::Audio | MediaKind::Video | MediaKind::Document => false,
+        }
+    }
+
+    /// The last segment of its key, which is what people call it.
+    pub fn short_name(&self) -> &str {
+        self.id.key().rsplit('/').next().unwrap_or_default()
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The contract's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Language => "language",
+            Self::Embedding => "embedding",
+        }
+    }
+}
+
+// === impl InstanceState ===
+
+impl InstanceState {
+    /// The contract's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Loading => "loading",
+            Self::Unloading => "unloading",
+        }
+    }
+}
+
+// === impl Directory ===
+
+impl Directory {
+    /// A snapshot of these models; `aliases` are pairs of a configured alias and the name it stands for.
+    pub fn new(models: Vec<Model>, aliases: Vec<(String, String)>) -> Self {
+        Self { models, aliases }
+    }
+
+    /// Every model, in the providers' order.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The model with exactly this id.
+    pub fn get(&self, id: &ModelId) -> Option<&Model> {
+        self.models.iter().find(|model| model.id == *id)
+    }
+
+    /// The model that a person, a client or a skill means by `name`: an alias, an id, a key, an instance's id, or the
+    /// beginning of a key's last segment. Case does not count. Among several the resident one, then the smallest.
+    pub fn find(&self, name: &str) -> Option<&Model> {
+        let name = name.trim();
+        let aliased = self.aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+        let name = aliased.map_or(name, |(_, target)| target.as_str());
+        if name.is_empty() {
+            return None;
+        }
+        self.exact(name).or_else(|| self.best(|model| starts_with(model.short_name(), name)))
+    }
+
+    /// The model that `name` names in full (id, key or instance), ignoring case.
+    fn exact(&self, name: &str) -> Option<&Model> {
+        let by_id = |model: &Model| model.id.as_str().eq_ignore_ascii_case(name);
+        let by_key = |model: &Model| model.id.key().eq_ignore_ascii_case(name);
+        let by_instance =
+            |model: &Model| model.instances.iter().any(|it| it.id.as_str().eq_ignore_ascii_case(name));
+        self.best(by_id).or_else(|| self.best(by_key)).or_else(|| self.best(by_instance))
+    }
+
+    /// Of the models that match: a resident one before others, then the smallest, then the first listed.
+    fn best(&self, matches: impl Fn(&Model) -> bool) -> Option<&Model> {
+        self.models
+            .iter()
+            .filter(|model| matches(model))
+            .min_by_key(|model| (!model.is_resident(), model.size_bytes.unwrap_or(u64::MAX)))
+    }
+}
+
+fn starts_with(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(key: &str, size: u64, instances: &[&str]) -> Model {
+        Model {
+            id: ModelId::of("lmstudio", key),
+            display_name: key.to_owned(),
+            kind: Kind::Language,
+            vision: false,
+            tool_use: false,
+            reasoning: false,
+            local: true,
+            max_context: None,
+            size_bytes: Some(size),
+            instances: instances
+                .iter()
+                .map(|id| Instance {
+                    id: InstanceId::new(*id),
+                    state: InstanceState::Ready,
+                    context_length: None,
+                    in_flight: 0,
+                    queued: 0,
+                })
+                .collect(),
+            load_seconds: None,
+        }
+    }
+
+    #[test]
+    fn names_resolve() {
+        let directory = Directory::new(
+            vec![
+                model("openai/gpt-oss-20b", 12, &["openai/gpt-oss-20b:2"]),
+                model("google/translategemma-27b-it", 17, &[]),
+                model("google/translategemma-12b-it", 8, &[]),
+                model("qwen3-8b", 5, &["my-qwen"]),
+            ],
+            vec![("coder".to_owned(), "qwen3-8b".to_owned())],
+        );
+        let cases = [
+            ("lmstudio/qwen3-8b", Some("qwen3-8b")),
+            ("QWEN3-8B", Some("qwen3-8b")),
+            ("my-qwen", Some("qwen3-8b")),
+            ("coder", Some("qwen3-8b")),
+            ("gpt-oss", Some("openai/gpt-oss-20b")),
+            ("openai/gpt-oss-20b:2", Some("openai/gpt-oss-20b")),
+            ("translategemma", Some("google/translategemma-12b-it")),
+            ("translategemma-27b", Some("google/translategemma-27b-it")),
+            ("gemma", None),
+            ("", None),
+            ("ü", None),
+        ];
+        for (name, key) in cases {
+            assert_eq!(directory.find(name).map(|model| model.id.key()), key, "{name}");
+        }
+    }
+}

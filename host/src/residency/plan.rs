@@ -1,0 +1,418 @@
+//! The planner of one device's memory: which models are in it, who uses them, who waits, what goes and what comes
+//! back. Pure: `handle` takes the time and an event and returns effects; there is no I/O, no clock and no lock in here.
+//! The one thing shared with the outside are the gates' atomics, read at definite points.
+//!
+//! `handle` first takes the event into the state (who came, who left, what a provider answered) and then settles: it
+//! repeats serve → refuse → advance → begin until nothing changes. All decisions are made while settling, from the
+//! whole state, so no event has to know what another would have done.
+//!
+//! It owns no connection and keeps nothing between runs. It never asks for two swaps at once in one lane (language
+//! models and embedding models have a lane each), and one swap never needs what another lane holds.
+
+mod baseline;
+mod choose;
+mod claims;
+mod list;
+mod memory;
+mod mutant;
+mod report;
+mod rest;
+mod swap;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod wishes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::claim::{Claim, Notice, Phase, Refused, Standing, Timings, Wish};
+use super::config::Config;
+use super::gate::Gate;
+use super::lease::Ended;
+use crate::id::{InstanceId, ModelId, RequestId, SessionKey, SkillName};
+use crate::model::Kind;
+use crate::provider::{Error, Listed, LoadRequest, Loaded};
+use baseline::Baseline;
+use memory::{Held, Known};
+pub(super) use mutant::Mutant;
+use swap::{Pace, Swap};
+use turns::Turns;
+use wishes::Hope;
+
+/// One waiting claim or wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Ticket(pub(super) u64);
+
+/// One load that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Operation(u64);
+
+/// When a list was asked for, counted in effects that came before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asked(u64);
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A claim that found no open gate.
+    Claimed(Ticket, Claim),
+    /// A waiting claim was dropped.
+    Left(Ticket),
+    /// An exchange ended.
+    Ended(Ended),
+    /// The session's next turn began, or was answered without a model.
+    TurnOver(SessionKey),
+    /// Somebody wishes.
+    Wished(Ticket, Wish),
+    /// A skill is gone: its wishes and pins end.
+    SkillGone(SkillName),
+    /// A list arrived or failed.
+    Listed(Asked, Result<Vec<Listed>, Error>),
+    /// A load ended.
+    Loaded(Operation, Result<Loaded, Error>),
+    /// An unload ended.
+    Unloaded(InstanceId, Result<(), Error>),
+    /// Time passed.
+    Tick,
+    /// No more claims: drain and go back to the baseline.
+    Shutdown,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Hand the lease over; the gate has counted it in.
+    Grant(Ticket, Grant),
+    /// Say no.
+    Refuse(Ticket, Refused),
+    /// Answer a wish.
+    Answer(Ticket, Result<Standing, Refused>),
+    /// Tell a waiting client how far its claim is.
+    Tell(Ticket, Phase, Instant),
+    /// Tell whoever listens.
+    Notice(Notice),
+    /// Ask for a list.
+    List(Asked),
+    /// Load.
+    Load(Operation, LoadRequest),
+    /// Unload.
+    Unload(InstanceId),
+    /// Break off the exchanges on this instance whose clients read nothing for as long as the configuration says.
+    AbortStalled(InstanceId),
+    /// Break off every exchange.
+    AbortAll,
+    /// The directory changed.
+    Publish,
+    /// The shutdown is complete.
+    Stopped,
+}
+
+/// A granted claim.
+#[derive(Debug)]
+pub(super) struct Grant {
+    pub(super) gate: Arc<Gate>,
+    pub(super) instance: InstanceId,
+    pub(super) context_length: Option<u32>,
+    pub(super) timings: Timings,
+}
+
+/// One device's state.
+#[derive(Debug)]
+pub(super) struct Planner {
+    config: Config,
+    provider: String,
+    aliases: Vec<(String, String)>,
+    /// The time of the event that is being handled.
+    now: Instant,
+    effects: Vec<Effect>,
+    /// Something changed while settling: go round once more.
+    changed: bool,
+    /// The directory must be published.
+    published_is_stale: bool,
+    /// Effects and their ends, counted: what orders lists against them.
+    clock: u64,
+    link: Link,
+    models: BTreeMap<ModelId, Known>,
+    /// The provider's order.
+    order: Vec<ModelId>,
+    instances: BTreeMap<InstanceId, Held>,
+    /// Instances we unloaded: lists that may be older than that do not bring them back.
+    tombs: BTreeMap<InstanceId, Tomb>,
+    /// Loads that were given up without knowing what became of them.
+    orphans: Vec<ModelId>,
+    /// Oldest first.
+    queue: Vec<Waiter>,
+    /// Age of requests whose claim was refused, for their next candidate.
+    ages: VecDeque<(RequestId, Instant)>,
+    turns: Turns,
+    hopes: Vec<Hope>,
+    pins: Vec<(ModelId, Option<SkillName>)>,
+    baseline: Baseline,
+    language: Lane,
+    embedding: Lane,
+    /// How long an unload took last.
+    unload_time: Option<Duration>,
+    shutdown: Option<Shutdown>,
+    #[cfg(test)]
+    mutant: Option<Mutant>,
+}
+
+/// The models of one kind, which share a count.
+#[derive(Debug, Default)]
+struct Lane {
+    swap: Option<Swap>,
+    /// Since when nobody needs anything but the baseline.
+    at_rest_since: Option<Instant>,
+    /// After failing to go back to the baseline.
+    pace: Pace,
+}
+
+/// What is known of the provider's presence.
+#[derive(Debug)]
+struct Link {
+    state: LinkState,
+    /// Failed lists in a row.
+    failures: u32,
+    /// A list is on its way.
+    asking: Option<Asked>,
+    /// When to ask next.
+    due: Instant,
+    /// When the last good list was asked for.
+    listed: Option<Instant>,
+    /// A list is needed that is asked for after this.
+    wanted: Option<Asked>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum LinkState {
+    Unknown,
+    Up,
+    Down(String),
+}
+
+#[derive(Debug)]
+struct Tomb {
+    asked_after: Asked,
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Shutdown {
+    /// When leases that still run are broken off.
+    abort_at: Instant,
+    /// When to stop whatever the state.
+    stop_at: Instant,
+    progress: ShutdownProgress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShutdownProgress {
+    Draining,
+    Aborted,
+    Stopped,
+}
+
+/// Someone who waits.
+#[derive(Debug)]
+struct Waiter {
+    ticket: Ticket,
+    /// Its age counts from here: the first claim of its request.
+    since: Instant,
+    /// Its own arrival.
+    arrived: Instant,
+    want: Want,
+    told: Option<Phase>,
+    timings: Timings,
+}
+
+/// What a waiter waits for.
+#[derive(Debug)]
+enum Want {
+    Lease(Claim),
+    Wish(Wish),
+}
+
+/// Times the settling loop goes round at most: every round grants, refuses or begins something, and each waiter and
+/// lane can do so a few times only.
+const ROUNDS: usize = 4096;
+
+/// Refused requests whose age is remembered.
+const AGES: usize = 512;
+
+// === impl Planner ===
+
+impl Planner {
+    /// A planner that knows nothing yet; its first effect is a list.
+    pub(super) fn new(config: Config, provider: &str, aliases: Vec<(String, String)>, now: Instant) -> Self {
+        Self {
+            config,
+            provider: provider.to_owned(),
+            aliases,
+            now,
+            effects: Vec::new(),
+            changed: false,
+            published_is_stale: false,
+            clock: 0,
+            link: Link {
+                state: LinkState::Unknown,
+                failures: 0,
+                asking: None,
+                due: now,
+                listed: None,
+                wanted: None,
+            },
+            models: BTreeMap::new(),
+            order: Vec::new(),
+            instances: BTreeMap::new(),
+            tombs: BTreeMap::new(),
+            orphans: Vec::new(),
+            queue: Vec::new(),
+            ages: VecDeque::new(),
+            turns: Turns::default(),
+            hopes: Vec::new(),
+            pins: Vec::new(),
+            baseline: Baseline::default(),
+            language: Lane::default(),
+            embedding: Lane::default(),
+            unload_time: None,
+            shutdown: None,
+            #[cfg(test)]
+            mutant: None,
+        }
+    }
+
+    /// Takes the event in and says what to do about it.
+    pub(super) fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        debug_assert!(now >= self.now, "time runs backwards");
+        self.now = now;
+        match event {
+            Event::Claimed(ticket, claim) => self.on_claimed(ticket, claim),
+            Event::Left(ticket) => self.forget_waiter(ticket),
+            Event::Ended(ended) => self.on_ended(&ended),
+            Event::TurnOver(session) => self.turns.over(&session),
+            Event::Wished(ticket, wish) => self.on_wished(ticket, wish),
+            Event::SkillGone(skill) => self.on_skill_gone(&skill),
+            Event::Listed(asked, result) => self.on_listed(asked, result),
+            Event::Loaded(operation, result) => self.on_loaded(operation, result),
+            Event::Unloaded(instance, result) => self.on_unloaded(&instance, result),
+            Event::Tick => {}
+            Event::Shutdown => self.on_shutdown(),
+        }
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Decides until nothing is left to decide.
+    fn settle(&mut self) {
+        self.expire();
+        self.set_gates();
+        for _ in 0..ROUNDS {
+            self.changed = false;
+            self.serve();
+            self.refuse_hopeless();
+            for kind in [Kind::Language, Kind::Embedding] {
+                self.advance(kind);
+                self.begin(kind);
+            }
+            if !self.changed {
+                break;
+            }
+        }
+        self.ask_for_list();
+        self.set_gates();
+        self.answer_wishes();
+        self.tell_waiters();
+        self.advance_shutdown();
+        if std::mem::take(&mut self.published_is_stale) {
+            self.effects.push(Effect::Publish);
+        }
+    }
+
+    /// Lets go of what time has ended.
+    fn expire(&mut self) {
+        self.turns.expire(self.now);
+        let (now, turns) = (self.now, &self.turns);
+        self.hopes.retain(|hope| hope.lasts(now, turns));
+        self.tombs.retain(|_, tomb| tomb.until > now);
+    }
+
+    /// Unfinished turns that are known.
+    pub(super) fn turn_count(&self) -> u32 {
+        u32::try_from(self.turns.len()).unwrap_or(u32::MAX)
+    }
+
+    /// When to be called again though nothing happens; none while the next event is all that matters.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let waiting = self.queue.iter().filter_map(|waiter| self.waiter_wakes(waiter));
+        let lanes = [&self.language, &self.embedding].into_iter().filter_map(|lane| self.lane_wakes(lane));
+        let turns = self.turns.wakes();
+        let hopes = self.hopes.iter().map(|hope| hope.until);
+        let backoffs = self.models.values().filter_map(|known| known.pace.until);
+        let list = self.link.asking.is_none().then_some(self.link.due);
+        let shutdown = self.shutdown.as_ref().and_then(Shutdown::wakes);
+        let all = waiting.chain(lanes).chain(turns).chain(hopes).chain(backoffs).chain(list).chain(shutdown);
+        all.filter(|at| *at > self.now).min()
+    }
+
+    /// The next number of the effects' clock.
+    fn tick_clock(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn lane(&self, kind: Kind) -> &Lane {
+        match kind {
+            Kind::Language => &self.language,
+            Kind::Embedding => &self.embedding,
+        }
+    }
+
+    fn lane_mut(&mut self, kind: Kind) -> &mut Lane {
+        match kind {
+            Kind::Language => &mut self.language,
+            Kind::Embedding => &mut self.embedding,
+        }
+    }
+
+    /// Instances that may be in memory by our doing.
+    fn capacity(&self, kind: Kind) -> usize {
+        let count = match kind {
+            Kind::Language => self.config.max_loaded,
+            Kind::Embedding => self.config.max_loaded_embeddings,
+        };
+        usize::try_from(count.get()).unwrap_or(usize::MAX)
+    }
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    fn model(&self) -> &ModelId {
+        match &self.want {
+            Want::Lease(claim) => &claim.model,
+            Want::Wish(wish) => &wish.model,
+        }
+    }
+
+    fn claim(&self) -> Option<&Claim> {
+        match &self.want {
+            Want::Lease(claim) => Some(claim),
+            Want::Wish(_) => None,
+        }
+    }
+
+    /// The context that a resident instance must have.
+    fn prompt_tokens(&self) -> u32 {
+        match &self.want {
+            Want::Lease(claim) => claim.prompt_tokens,
+            Want::Wish(wish) => wish.context_length().unwrap_or(0),
+        }
+    }
+
+    /// It wants its model in memory, as opposed to out of it.
+    fn wants_it_loaded(&self) -> bool {
+        !matches!(&self.want, Want::Wish(wish) if wish.is_unload())
+    }
+}

@@ -1,0 +1,226 @@
+//! From names to models: which model a request goes to if nobody routes it, and what a skill's route means with the
+//! models that are known. Pure.
+
+use std::sync::Arc;
+
+use crate::id::{ModelId, SkillName};
+use crate::model::{Directory, Kind};
+use crate::turn::verdict::{self, Afterwards, Candidate, Swap};
+
+/// The virtual model that every list names: the session's default, unless a skill routes.
+pub const AUTO: &str = "auto";
+
+/// What the configuration says of routing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The model of requests that name none.
+    pub model: Option<String>,
+    /// Models to try, with the conversation as it is, when all else failed.
+    pub fallbacks: Vec<String>,
+    /// May skills route requests that name a known model? Agents always name one.
+    pub route_named_models: bool,
+}
+
+/// How a request will be served: attempts in order, and what residency must know of them.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// In order of preference; at least one.
+    pub attempts: Vec<Attempt>,
+    /// Who decided, and what; none for a plain request.
+    pub routed: Option<Routed>,
+}
+
+/// A skill's route, as far as it outlives the attempts.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// Who decided.
+    pub skill: SkillName,
+    /// The route as decided.
+    pub route: Arc<verdict::Route>,
+}
+
+/// One way to serve a request, with its model known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// The model.
+    pub model: ModelId,
+    /// Which candidate of the route it is; none for the request's own model and for fallbacks.
+    pub candidate: Option<usize>,
+    /// Tokens of context to load it with.
+    pub context_length: Option<u32>,
+    /// May it push other models out, and what is in memory afterwards; none where the model was named, not routed.
+    pub terms: Option<(Swap, Afterwards)>,
+}
+
+/// Where a request goes if every skill passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Current {
+    /// The client named it.
+    Named(ModelId),
+    /// The client named none, or `auto`.
+    Default(ModelId),
+    /// The client named one that nobody knows.
+    Unknown,
+    /// There is no language model at all.
+    None,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { model: None, fallbacks: Vec::new(), route_named_models: true }
+    }
+}
+
+// === impl Current ===
+
+impl Current {
+    /// The model, where there is one.
+    pub fn model(&self) -> Option<&ModelId> {
+        match self {
+            Self::Named(model) | Self::Default(model) => Some(model),
+            Self::Unknown | Self::None => None,
+        }
+    }
+}
+
+/// The requested model if known, else the configured default, the resident model, the smallest language model.
+pub fn current(requested: &str, config: &Config, directory: &Directory) -> Current {
+    let requested = requested.trim();
+    if !requested.is_empty() && !is_auto(requested) {
+        return directory.find(requested).map_or(Current::Unknown, |model| Current::Named(model.id.clone()));
+    }
+    let configured = config.model.as_deref().and_then(|name| directory.find(name));
+    let languages = || directory.models().iter().filter(|model| model.kind == Kind::Language);
+    let resident = || languages().find(|model| model.is_resident());
+    let smallest = || languages().min_by_key(|model| model.size_bytes.unwrap_or(u64::MAX));
+    let default = configured.or_else(resident).or_else(smallest);
+    default.map_or(Current::None, |model| Current::Default(model.id.clone()))
+}
+
+/// `auto`, with or without a provider in front.
+fn is_auto(requested: &str) -> bool {
+    requested.eq_ignore_ascii_case(AUTO) || requested.to_ascii_lowercase().ends_with("/auto")
+}
+
+/// The plan for a request that no skill routes.
+pub fn plain(model: ModelId, config: &Config, directory: &Directory) -> Plan {
+    let mut attempts = vec![Attempt { model, candidate: None, context_length: None, terms: None }];
+    add_fallbacks(&mut attempts, config, directory);
+    Plan { attempts, routed: None }
+}
+
+/// The plan for a skill's route; none where no candidate is known, which counts as `pass`.
+pub fn routed(skill: SkillName, route: Arc<verdict::Route>, config: &Config, directory: &Directory) -> Option<Plan> {
+    let terms = Some((route.swap, route.afterwards));
+    let attempt = |(index, candidate): (usize, &Candidate)| {
+        let model = directory.find(&candidate.model)?.id.clone();
+        Some(Attempt { model, candidate: Some(index), context_length: candidate.context_length, terms })
+    };
+    let mut attempts: Vec<_> = route.candidates.iter().enumerate().filter_map(attempt).collect();
+    if attempts.is_empty() {
+        return None;
+    }
+    add_fallbacks(&mut attempts, config, directory);
+    Some(Plan { attempts, routed: Some(Routed { skill, route }) })
+}
+
+/// Fallbacks follow with the conversation as it is; a model that already stands there with it is not asked twice.
+fn add_fallbacks(attempts: &mut Vec<Attempt>, config: &Config, directory: &Directory) {
+    for name in &config.fallbacks {
+        let Some(model) = directory.find(name).map(|model| model.id.clone()) else { continue };
+        let asked = attempts.iter().any(|attempt| attempt.model == model && attempt.candidate.is_none());
+        if !asked {
+            let terms = Some((Swap::Wait, Afterwards::Restore));
+            attempts.push(Attempt { model, candidate: None, context_length: None, terms });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::InstanceId;
+    use crate::model::{Instance, InstanceState, Model};
+    use crate::turn::verdict::Hold;
+
+    fn model(key: &str, kind: Kind, size: u64, resident: bool) -> Model {
+        let instance = Instance {
+            id: InstanceId::new(key),
+            state: InstanceState::Ready,
+            context_length: None,
+            in_flight: 0,
+            queued: 0,
+        };
+        Model {
+            id: ModelId::of("p", key),
+            display_name: key.to_owned(),
+            kind,
+            vision: false,
+            tool_use: false,
+            reasoning: false,
+            local: true,
+            max_context: None,
+            size_bytes: Some(size),
+            instances: if resident { vec![instance] } else { vec![] },
+            load_seconds: None,
+        }
+    }
+
+    fn directory(resident: bool) -> Directory {
+        let models = vec![
+            model("embed", Kind::Embedding, 1, true),
+            model("big", Kind::Language, 30, resident),
+            model("small", Kind::Language, 5, false),
+        ];
+        Directory::new(models, Vec::new())
+    }
+
+    fn id(key: &str) -> ModelId {
+        ModelId::of("p", key)
+    }
+
+    #[test]
+    fn the_current_model_is_the_first_that_applies() {
+        let mut config = Config::default();
+        assert_eq!(current("small", &config, &directory(true)), Current::Named(id("small")));
+        assert_eq!(current("gw/auto", &config, &directory(true)), Current::Default(id("big")));
+        assert_eq!(current("", &config, &directory(false)), Current::Default(id("small")));
+        assert_eq!(current("nope", &config, &directory(true)), Current::Unknown);
+        assert_eq!(current("auto", &config, &Directory::default()), Current::None);
+        config.model = Some("small".to_owned());
+        assert_eq!(current("auto", &config, &directory(true)), Current::Default(id("small")));
+    }
+
+    fn route(models: &[&str]) -> Arc<verdict::Route> {
+        let candidate =
+            |name: &&str| Candidate { model: (*name).to_owned(), context_length: None, prompt: None, patch: None };
+        Arc::new(verdict::Route {
+            candidates: models.iter().map(candidate).collect(),
+            swap: Swap::Wait,
+            hold: Hold::Turn,
+            afterwards: Afterwards::Restore,
+            tag: None,
+            reason: String::new(),
+        })
+    }
+
+    #[test]
+    fn unknown_candidates_are_skipped_and_fallbacks_follow() {
+        let config = Config { fallbacks: vec!["big".to_owned(), "gone".to_owned()], ..Config::default() };
+        let plan = |models: &[&str]| routed(SkillName::new("k"), route(models), &config, &directory(true));
+        let attempts = plan(&["nope", "small", "small"]).unwrap().attempts;
+        let found: Vec<_> = attempts.iter().map(|attempt| (attempt.model.key(), attempt.candidate)).collect();
+        assert_eq!(found, [("small", Some(1)), ("small", Some(2)), ("big", None)]);
+        assert!(plan(&["nope"]).is_none());
+    }
+
+    #[test]
+    fn a_plain_request_is_not_its_own_fallback() {
+        let config = Config { fallbacks: vec!["big".to_owned(), "small".to_owned()], ..Config::default() };
+        let attempts = plain(id("big"), &config, &directory(true)).attempts;
+        let found: Vec<_> = attempts.iter().map(|attempt| attempt.model.key()).collect();
+        assert_eq!(found, ["big", "small"]);
+    }
+}

@@ -1,0 +1,12 @@
+//! Protocols in and out: what bytes mean and how answers are written. Lossless: a request that nobody edited goes
+//! upstream byte for byte, and an edit changes the bytes it names and no other.
+//!
+//! Nothing of these types is seen beyond the exchange: the domain's word for a request is [`crate::turn::Turn`].
+
+pub mod json;
+pub mod edit;
+pub mod chat;
+pub mod compose;
+pub mod sse;
+pub mod answer;
+pub mod fault;

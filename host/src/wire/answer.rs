@@ -1,0 +1,185 @@
+//! What the gateway reads of a chat answer on its way through: who served, how it ended, what it cost. Frames that carry
+//! nothing but text cost two substring searches; only the few that say more are parsed.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use serde::Deserialize;
+
+use super::fault;
+use super::sse::Frame;
+
+/// Tokens of one answer, as the provider counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub struct Usage {
+    /// Of the prompt.
+    #[serde(default)]
+    pub prompt_tokens: Option<u32>,
+    /// Of the answer.
+    #[serde(default)]
+    pub completion_tokens: Option<u32>,
+}
+
+/// What has been seen of an answer so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Watch {
+    /// The model that the first frame names: with LM Studio the instance that served.
+    pub model: Option<String>,
+    /// The finish reason.
+    pub finish: Option<String>,
+    /// The message calls tools, so its turn goes on.
+    pub tool_calls: bool,
+    /// Present where the client asked for it, or the answer is not streamed.
+    pub usage: Option<Usage>,
+    frames: usize,
+}
+
+/// What one frame of a stream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A comment: proof of life, nothing else.
+    Comment,
+    /// Part of the answer.
+    Delta,
+    /// The provider failed after its 200; its message.
+    Error(String),
+    /// The terminator.
+    Done,
+}
+
+/// The few keys of an answer or chunk that are acted on.
+#[derive(Deserialize, Default)]
+struct Skeleton {
+    model: Option<String>,
+    #[serde(default)]
+    choices: Vec<Choice>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    finish_reason: Option<String>,
+    message: Option<Message>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    tool_calls: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"choices\""));
+static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
+
+// === impl Watch ===
+
+impl Watch {
+    /// Takes in one frame of a stream.
+    pub fn frame(&mut self, frame: &Frame) -> Seen {
+        let Some(data) = frame.data() else { return Seen::Comment };
+        if data == b"[DONE]" {
+            return Seen::Done;
+        }
+        let named_error = frame.event().is_some_and(|event| event == b"error");
+        if named_error || CHOICES.find(data).is_none() {
+            if let Some(message) = fault::message_in(data) {
+                return Seen::Error(message);
+            }
+        }
+        self.frames += 1;
+        if self.frames == 1 || says_more(data) {
+            self.note(serde_json::from_slice(data).unwrap_or_default());
+        }
+        Seen::Delta
+    }
+
+    /// Takes in a whole answer that is not streamed; the provider's message where it is an error in disguise (LM Studio
+    /// answers unknown routes with 200 and a string).
+    pub fn whole(&mut self, body: &[u8]) -> Result<(), String> {
+        match serde_json::from_slice::<Skeleton>(body) {
+            Ok(skeleton) if !skeleton.choices.is_empty() => {
+                self.note(skeleton);
+                Ok(())
+            }
+            _ => Err(fault::message_in(body).unwrap_or_else(|| "the answer is not a chat completion".to_owned())),
+        }
+    }
+
+    fn note(&mut self, skeleton: Skeleton) {
+        if self.model.is_none() {
+            self.model = skeleton.model;
+        }
+        self.usage = skeleton.usage.or(self.usage);
+        for choice in skeleton.choices {
+            let calls = choice.message.and_then(|message| message.tool_calls).is_some_and(|calls| !calls.is_empty());
+            self.tool_calls |= calls || choice.finish_reason.as_deref() == Some("tool_calls");
+            self.finish = choice.finish_reason.or(self.finish.take());
+        }
+    }
+}
+
+/// A frame with a finish reason or with usage. Within the model's own text both keys stand escaped, so a plain search
+/// for them finds only the frame's.
+fn says_more(data: &[u8]) -> bool {
+    let value = |finder: &Finder<'_>, name_len: usize| {
+        let after = data.get(finder.find(data)? + name_len..)?;
+        after.iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != b':')
+    };
+    value(&FINISH, 15).is_some_and(|byte| byte == b'"') || value(&USAGE, 7).is_some_and(|byte| byte == b'{')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sse::Decoder;
+    use bytes::Bytes;
+
+    fn watch(stream: &str) -> (Watch, Vec<Seen>) {
+        let mut frames = Vec::new();
+        Decoder::default().feed(Bytes::copy_from_slice(stream.as_bytes()), &mut frames).unwrap();
+        let mut watch = Watch::default();
+        let seen = frames.iter().map(|frame| watch.frame(frame)).collect();
+        (watch, seen)
+    }
+
+    #[test]
+    fn a_stream_is_followed_to_its_end() {
+        let (watch, seen) = watch(concat!(
+            ": loading\n\n",
+            "data: {\"model\":\"a:2\",\"choices\":[{\"delta\":{\"content\":\"{\\\"finish_reason\\\":\\\"x\\\"}\"},\"finish_reason\":null}]}\n\n",
+            "data: {\"model\":\"other\",\"choices\":[{\"delta\":{},\"finish_reason\": \"tool_calls\"}]}\n\n",
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":3}}\n\n",
+            "data: [DONE]\n\n",
+        ));
+        assert_eq!(seen, [Seen::Comment, Seen::Delta, Seen::Delta, Seen::Delta, Seen::Done]);
+        assert_eq!((watch.model.as_deref(), watch.finish.as_deref()), (Some("a:2"), Some("tool_calls")));
+        assert!(watch.tool_calls);
+        assert_eq!(watch.usage, Some(Usage { prompt_tokens: Some(12), completion_tokens: Some(3) }));
+    }
+
+    #[test]
+    fn errors_in_a_stream_are_seen() {
+        for stream in [
+            "event: error\ndata: {\"error\":{\"message\":\"Model unloaded.\"},\"message\":\"Model unloaded.\"}\n\n",
+            "data: {\"error\":\"Model unloaded.\"}\n\n",
+            "data: {\"error\":{\"message\":\"Model unloaded.\"}}\n\n",
+        ] {
+            assert_eq!(watch(stream).1, [Seen::Error("Model unloaded.".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_is_read() {
+        let mut watch = Watch::default();
+        let body = r#"{"model":"m","choices":[{"message":{"content":"","tool_calls":[]},"finish_reason":"stop"}],"usage":{}}"#;
+        watch.whole(body.as_bytes()).unwrap();
+        assert_eq!((watch.model.as_deref(), watch.finish.as_deref(), watch.tool_calls), (Some("m"), Some("stop"), false));
+        let calls = r#"{"choices":[{"message":{"tool_calls":[{}]},"finish_reason":"stop"}]}"#;
+        watch.whole(calls.as_bytes()).unwrap();
+        assert!(watch.tool_calls);
+        let disguised = Watch::default().whole(br#"{"error":"Unexpected endpoint or method. (POST /x)"}"#);
+        assert_eq!(disguised.unwrap_err(), "Unexpected endpoint or method. (POST /x)");
+        assert!(Watch::default().whole(b"<html>").is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! What one pass over a request finds.
+
+use super::*;
+
+fn read(body: &str) -> Request {
+    Request::read(Bytes::copy_from_slice(body.as_bytes())).unwrap()
+}
+
+/// An agent's conversation with everything in it that has misled gateways: an image in an earlier turn, tool results, a
+/// synthetic user message at the end.
+const AGENT: &str = r#"{
+  "messages": [
+    {"role":"system","content":"You are a personal assistant. \"translate\" is a word."},
+    {"role":"user","content":"[Fri 2026-11-20 04:43 UTC] first question\n\nRuntime: agent=main | session=agent:main:K | sessionId=7f-3a | shell=bash"},
+    {"role":"assistant","content":"first answer"},
+    {"role":"user","content":[{"type":"text","text":"look at this"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},
+    {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"read","arguments":"{}"}}]},
+    {"role":"tool","tool_call_id":"1","content":"[\"x\"]"},
+    {"role":"user","content":[{"type":"text","text":"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>> none <<<END_OPENCLAW_INTERNAL_CONTEXT>>>"}]}
+  ],
+  "stream": true, "max_completion_tokens": 8192, "prompt_cache_key":"abc:0",
+  "metadata":{"user_id":"{\"session_id\":\"s\"}"},
+  "tools":[{"type":"function","function":{"name":"edit","parameters":{"name":"no"}}},{"name":"flat"}],
+  "model":"auto"
+}"#;
+
+#[test]
+fn an_agents_request_is_understood() {
+    let request = read(AGENT);
+    assert_eq!((request.model.as_str(), request.stream, request.message_count()), ("auto", true, 7));
+    assert_eq!(request.max_output_tokens, Some(8192));
+    assert_eq!(request.cache_key.as_deref(), Some("abc:0"));
+    assert_eq!(request.user_id.as_deref(), Some(r#"{"session_id":"s"}"#));
+    assert_eq!(request.tools, ["edit", "flat"]);
+    assert!(request.continues_turn());
+    assert_eq!(request.user_text, "");
+    assert_eq!(request.turn_media().count(), 0);
+    assert_eq!(request.earlier_media().map(|part| part.kind).collect::<Vec<_>>(), [MediaKind::Image]);
+    assert_eq!(request.media_kinds(), [MediaKind::Image]);
+    assert!(request.first_user_text().contains("sessionId=7f-3a"));
+}
+
+#[test]
+fn the_span_since_the_last_answer_is_the_turn() {
+    let request = read(
+        r#"{"model":"m","messages":[{"role":"user","content":"old"},{"role":"assistant","content":[{"type":"text","text":"the answer"}]},
+        {"role":"user","content":"<system-reminder>translate</system-reminder>new"},
+        {"role":"user","content":[{"type":"text","text":"and \u00fcber"},{"type":"image_url","image_url":{"url":"u"}},{"type":"file","file":{}}]}]}"#,
+    );
+    assert_eq!(request.user_text, "new\nand über");
+    assert_eq!(request.last_answer(), "the answer");
+    assert!(!request.continues_turn());
+    let kinds: Vec<_> = request.turn_media().map(|part| part.kind).collect();
+    assert_eq!(kinds, [MediaKind::Image, MediaKind::Document]);
+}
+
+#[test]
+fn keys_are_compared_unescaped_and_the_last_one_decides() {
+    let request = read(r#"{"model":"a","m\u006fdel":"b","messages":[],"x":{"model":"no"}}"#);
+    assert_eq!(request.model, "b");
+    let values: Vec<_> =
+        request.model_values().iter().map(|range| String::from_utf8_lossy(request.bytes(range)).into_owned()).collect();
+    assert_eq!(values, [r#""a""#, r#""b""#]);
+}
+
+#[test]
+fn bodies_that_are_no_request_are_refused() {
+    let refused = |body: &[u8]| Request::read(Bytes::copy_from_slice(body)).unwrap_err();
+    assert_eq!(refused(b"{}"), ReadError::NoMessages);
+    assert_eq!(refused(br#"{"messages":"x"}"#), ReadError::NoMessages);
+    assert_eq!(refused(b"\xff"), ReadError::NotUtf8);
+    assert!(matches!(refused(b"[]"), ReadError::Malformed(_)));
+    assert!(matches!(refused(br#"{"messages":["#), ReadError::Malformed(_)));
+}
+
+#[test]
+fn odd_messages_do_not_stop_the_scan() {
+    let request = read(r#"{"messages":[1,null,{"role":"user"},{"content":"hi"},{"role":"user","content":["x"]}]}"#);
+    assert_eq!(request.user_text, "hi");
+    assert_eq!(request.message_count(), 3);
+}
+
+#[test]
+fn tokens_are_estimated_without_the_media() {
+    let request = read(
+        r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}]}]}"#,
+    );
+    assert_eq!(request.estimated_tokens(), 256);
+}

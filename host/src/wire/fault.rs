@@ -1,0 +1,143 @@
+//! Errors in and out: the one place that turns an [`Error`] into a protocol's body, and the one place that reads the many
+//! shapes in which model servers report theirs.
+//!
+//! Sources: LM Studio answers in five shapes (an object with the native types, one with OpenAI's, a bare string also with
+//! status 200, an SSE event named `error`, an HTML page). OpenClaw and opencode retry an in-stream error only where its
+//! type says `server_error`, and a 503 only where its type is not `invalid_request_error`.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Fault};
+
+/// What an upstream's refusal means for the attempt that met it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The instance is not there (any more): load it again, or try the next model.
+    Gone,
+    /// The prompt is longer than the context that the model was loaded with.
+    ContextOverflow,
+    /// Anything else.
+    Other,
+}
+
+/// Texts that say that the instance is gone, as LM Studio words them (its status is 400 for all of them).
+const GONE: [&str; 9] = [
+    "Model unloaded",
+    "Model is unloaded",
+    "unloaded or crashed",
+    "No models loaded",
+    "Invalid model identifier",
+    "Multiple models are loaded",
+    "has crashed",
+    "Operation canceled",
+    "startup was aborted",
+];
+
+/// Texts that say that the prompt does not fit.
+const OVERFLOW: [&str; 4] = [
+    "does not fit in context length",
+    "greater than the context length",
+    "context the overflows",
+    "exceeds the available context size",
+];
+
+/// An error as the body of an OpenAI answer.
+pub fn openai_body(error: &Error) -> Bytes {
+    Bytes::from(openai(error).to_string())
+}
+
+/// An error inside an OpenAI stream, and the stream's terminator.
+pub fn openai_frames(error: &Error) -> Bytes {
+    Bytes::from(format!("data: {}\n\ndata: [DONE]\n\n", openai(error)))
+}
+
+fn openai(error: &Error) -> Value {
+    json!({"error": {
+        "message": error.message,
+        "type": openai_type(error.status),
+        "param": null,
+        "code": error.code,
+        "source": error.fault.as_str(),
+    }})
+}
+
+fn openai_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// The message in a provider's error body of any shape; none where the text is no error.
+pub fn message_in(body: &[u8]) -> Option<String> {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        let text = String::from_utf8_lossy(body);
+        let page = text.trim_start().starts_with('<');
+        return page.then(|| "the provider answered with an HTML page".to_owned());
+    };
+    let error = value.get("error")?;
+    let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
+    Some(message.map_or_else(|| error.to_string(), str::to_owned))
+}
+
+/// What a provider's error text means.
+pub fn class(message: &str) -> Class {
+    if GONE.iter().any(|text| message.contains(text)) {
+        Class::Gone
+    } else if OVERFLOW.iter().any(|text| message.contains(text)) {
+        Class::ContextOverflow
+    } else {
+        Class::Other
+    }
+}
+
+/// A provider's failure as the client is told of it.
+pub fn provider(status: u16, message: &str) -> Error {
+    if class(message) == Class::ContextOverflow {
+        let message = format!("the model's context length is exceeded: {message}");
+        return Error::new(Fault::Provider, 400, "context_length_exceeded", message);
+    }
+    let status = if (400..600).contains(&status) && status != 401 { status } else { 502 };
+    Error::new(Fault::Provider, status, "provider_error", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_gives_its_message() {
+        let cases: [(&str, Option<&str>); 6] = [
+            (r#"{"error":{"message":"a","type":"invalid_request"}}"#, Some("a")),
+            (r#"{"error":"b"}"#, Some("b")),
+            (r#"{"type":"error","error":{"type":"api_error","message":"c"}}"#, Some("c")),
+            (r#"{"error":{"odd":1}}"#, Some(r#"{"odd":1}"#)),
+            ("<!DOCTYPE html>", Some("the provider answered with an HTML page")),
+            (r#"{"choices":[]}"#, None),
+        ];
+        for (body, message) in cases {
+            assert_eq!(message_in(body.as_bytes()).as_deref(), message, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_whose_fault_it_is() {
+        let error = Error::new(Fault::Provider, 503, "provider_down", "LM Studio does not answer");
+        let body: Value = serde_json::from_slice(&openai_body(&error)).unwrap();
+        assert_eq!(body["error"]["type"], "server_error");
+        assert_eq!(body["error"]["source"], "provider");
+        let frames = openai_frames(&error);
+        assert!(frames.starts_with(b"data: {\"error\"") && frames.ends_with(b"\n\ndata: [DONE]\n\n"));
+    }
+
+    #[test]
+    fn a_providers_401_is_never_the_clients() {
+        assert_eq!(provider(401, "An LM Studio API token is required").status, 502);
+        assert_eq!(provider(400, "Input does not fit in context length.").code, "context_length_exceeded");
+        assert_eq!(class("Invalid model identifier \"x\"."), Class::Gone);
+    }
+}

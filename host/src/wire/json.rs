@@ -1,0 +1,276 @@
+//! A structural scan over JSON text: where values begin and end, without building any. Strings are skipped from quote to
+//! quote, so an agent's 40 KB body costs a fraction of a parse.
+//!
+//! It is a scan, not a validator: it refuses what it cannot find its way through (unbalanced brackets, missing colons,
+//! text after the end), and leaves the spelling of numbers and literals to whoever reads the value. Depth is bounded by
+//! [`DEPTH_MAX`].
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+/// Nesting that is still followed; real requests stay below 30.
+pub const DEPTH_MAX: usize = 256;
+
+/// Where in the text the scan lost its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not valid JSON at byte {at}")]
+pub struct Malformed {
+    /// Offset in bytes.
+    pub at: usize,
+}
+
+/// A position in JSON text.
+#[derive(Debug, Clone)]
+pub struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth: usize,
+}
+
+/// What kind of value begins here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `"`
+    String,
+    /// A number, `true`, `false` or `null`.
+    Scalar,
+}
+
+// === impl Scanner ===
+
+impl<'a> Scanner<'a> {
+    /// A scan from the beginning of the text.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0, depth: 0 }
+    }
+
+    /// A scan of the value that lies in `range`.
+    pub fn within(text: &'a [u8], range: &Range<usize>) -> Self {
+        Self { text: text.get(..range.end).unwrap_or_default(), at: range.start, depth: 0 }
+    }
+
+    /// The current offset.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The kind of the value that comes next.
+    pub fn shape(&mut self) -> Result<Shape, Malformed> {
+        match self.peek()? {
+            b'{' => Ok(Shape::Object),
+            b'[' => Ok(Shape::Array),
+            b'"' => Ok(Shape::String),
+            b't' | b'f' | b'n' | b'-' | b'0'..=b'9' => Ok(Shape::Scalar),
+            _ => Err(self.lost()),
+        }
+    }
+
+    /// Walks an object. `visit` is given each key (raw, between its quotes) with the scan standing at the value, and must
+    /// consume that value.
+    pub fn object(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, &'a [u8]) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.enter(b'{')?;
+        if self.take(b'}')? {
+            return self.leave();
+        }
+        loop {
+            let key = self.string()?;
+            let key = self.text.get(key.start + 1..key.end.saturating_sub(1)).unwrap_or_default();
+            self.expect(b':')?;
+            visit(self, key)?;
+            if self.take(b'}')? {
+                return self.leave();
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Walks an array. `visit` stands at each element and must consume it.
+    pub fn array(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), Malformed>) -> Result<(), Malformed> {
+        self.enter(b'[')?;
+        if self.take(b']')? {
+            return self.leave();
+        }
+        loop {
+            visit(self)?;
+            if self.take(b']')? {
+                return self.leave();
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Steps over a string; the range includes its quotes.
+    pub fn string(&mut self) -> Result<Range<usize>, Malformed> {
+        self.expect(b'"')?;
+        let start = self.at - 1;
+        loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let Some(quote) = memchr(b'"', rest) else { return Err(Malformed { at: start }) };
+            let before = rest.get(..quote).unwrap_or_default();
+            self.at += quote + 1;
+            let backslashes = before.iter().rev().take_while(|&&byte| byte == b'\\').count();
+            if backslashes % 2 == 0 {
+                return Ok(start..self.at);
+            }
+        }
+    }
+
+    /// Steps over any value; the range is exactly the value.
+    pub fn value(&mut self) -> Result<Range<usize>, Malformed> {
+        match self.shape()? {
+            Shape::String => self.string(),
+            Shape::Object | Shape::Array => self.nested(),
+            Shape::Scalar => {
+                let start = self.at;
+                let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+                let rest = self.text.get(start..).unwrap_or_default();
+                self.at += rest.iter().position(ends).unwrap_or(rest.len());
+                Ok(start..self.at)
+            }
+        }
+    }
+
+    /// Steps over an object or array by counting brackets outside strings.
+    fn nested(&mut self) -> Result<Range<usize>, Malformed> {
+        let start = self.at;
+        let mut open = 0_usize;
+        while let Some(&byte) = self.text.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => {
+                    open -= 1;
+                    if open == 0 {
+                        self.at += 1;
+                        return Ok(start..self.at);
+                    }
+                }
+                _ => {}
+            }
+            if open > DEPTH_MAX {
+                return Err(self.lost());
+            }
+            self.at += 1;
+        }
+        Err(Malformed { at: start })
+    }
+
+    /// Nothing but white space may follow.
+    pub fn end(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Err(_) => Ok(()),
+            Ok(_) => Err(self.lost()),
+        }
+    }
+
+    /// The byte that comes next, past white space.
+    fn peek(&mut self) -> Result<u8, Malformed> {
+        while let Some(&byte) = self.text.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Ok(byte);
+            }
+            self.at += 1;
+        }
+        Err(self.lost())
+    }
+
+    fn take(&mut self, byte: u8) -> Result<bool, Malformed> {
+        let found = self.peek()? == byte;
+        self.at += usize::from(found);
+        Ok(found)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.take(byte)? { Ok(()) } else { Err(self.lost()) }
+    }
+
+    fn enter(&mut self, bracket: u8) -> Result<(), Malformed> {
+        self.expect(bracket)?;
+        self.depth += 1;
+        if self.depth > DEPTH_MAX { Err(self.lost()) } else { Ok(()) }
+    }
+
+    fn leave(&mut self) -> Result<(), Malformed> {
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn lost(&self) -> Malformed {
+        Malformed { at: self.at }
+    }
+}
+
+/// Is this raw key (between its quotes) the given name? Keys are compared unescaped.
+pub fn key_is(raw: &[u8], name: &str) -> bool {
+    if memchr(b'\\', raw).is_none() {
+        return raw == name.as_bytes();
+    }
+    quoted(raw).is_some_and(|key| key == name)
+}
+
+/// The text of a raw string (with its quotes), unescaped; none where its escapes are broken.
+pub fn text(raw: &[u8]) -> Option<String> {
+    serde_json::from_slice(raw).ok()
+}
+
+fn quoted(raw: &[u8]) -> Option<String> {
+    let mut with_quotes = Vec::with_capacity(raw.len() + 2);
+    with_quotes.push(b'"');
+    with_quotes.extend_from_slice(raw);
+    with_quotes.push(b'"');
+    text(&with_quotes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(text: &str) -> Result<Vec<(String, String)>, Malformed> {
+        let mut found = Vec::new();
+        let mut scan = Scanner::new(text.as_bytes());
+        scan.object(|scan, key| {
+            let value = scan.value()?;
+            found.push((String::from_utf8_lossy(key).into_owned(), text[value].to_owned()));
+            Ok(())
+        })?;
+        scan.end()?;
+        Ok(found)
+    }
+
+    #[test]
+    fn values_are_found_whole() {
+        let text = r#" { "a" : 1.5e3 , "b":"x\"},\\" , "c":[{"d":"]"},[]] ,"e":null,"":{}} "#;
+        let pairs = keys(text).unwrap();
+        let expected =
+            [("a", "1.5e3"), ("b", r#""x\"},\\""#), ("c", r#"[{"d":"]"},[]]"#), ("e", "null"), ("", "{}")];
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn what_is_broken_is_refused() {
+        for text in ["", "[]", "{", r#"{"a""#, r#"{"a":1"#, r#"{"a":"x}"#, r#"{"a":1} x"#, r#"{"a" 1}"#, r#"{"a":]}"#] {
+            assert!(keys(text).is_err(), "{text}");
+        }
+        assert!(keys(&format!(r#"{{"a":{}1{}}}"#, "[".repeat(300), "]".repeat(300))).is_err());
+    }
+
+    #[test]
+    fn keys_are_compared_unescaped() {
+        assert!(key_is(b"model", "model"));
+        assert!(key_is(br"m\u006fdel", "model"));
+        assert!(!key_is(br"m\u006fdels", "model"));
+        assert!(!key_is(br"mod\q", "model"));
+    }
+}

@@ -1,0 +1,3 @@
+//! Answers with an error.
+
+guests::guest!(warm "errs", |_| Err(guests::error("unavailable", "the oracle\u{7} is out")));

@@ -1,0 +1,25 @@
+//! Never returns from `describe`.
+
+use guests::prelude::{Error, Lifecycle, Manifest, RequestHook, Turn, Verdict};
+
+struct Component;
+
+impl Lifecycle for Component {
+    fn describe() -> Manifest {
+        loop {
+            std::hint::black_box(0);
+        }
+    }
+
+    fn configure(_settings: String) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl RequestHook for Component {
+    fn on_request(_turn: Turn) -> Result<Verdict, Error> {
+        Ok(Verdict::Pass)
+    }
+}
+
+guests::asked::export!(Component with_types_in guests::asked);
