@@ -15,8 +15,8 @@ mod memory;
 mod sandbox;
 mod wasi;
 
-pub use allowance::{Allowance, Limits, LimitsError};
-pub use sandbox::{Delegates, Identity, Phase, Sandbox};
+pub use allowance::{Allowance, Leave, Limits, LimitsError, TICK};
+pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox};
 pub use wasi::link_wasi;
 
 use crate::grant::Capability;

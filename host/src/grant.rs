@@ -244,10 +244,22 @@ mod tests {
             ("http=127.0.0.1:8080", Ok("http=127.0.0.1:8080")),
             (
                 "model",
-                Err("unknown grant `model`; known ones are models, residency, sessions, conversation, inference, kv, http, activity"),
+                Err(
+                    "unknown grant `model`; known ones are models, residency, sessions, conversation, inference, kv, http, activity",
+                ),
             ),
-            ("Models", Err("unknown grant `Models`; known ones are models, residency, sessions, conversation, inference, kv, http, activity")),
-            ("", Err("unknown grant ``; known ones are models, residency, sessions, conversation, inference, kv, http, activity")),
+            (
+                "Models",
+                Err(
+                    "unknown grant `Models`; known ones are models, residency, sessions, conversation, inference, kv, http, activity",
+                ),
+            ),
+            (
+                "",
+                Err(
+                    "unknown grant ``; known ones are models, residency, sessions, conversation, inference, kv, http, activity",
+                ),
+            ),
             ("models=all", Err("grant `models` does not take `=all`")),
             (
                 "residency=some",
@@ -271,7 +283,13 @@ mod tests {
     fn rights_are_imports_that_were_granted() {
         use Capability::{Kv, Models, Residency};
         // imports, grants, in force, denied, may unload what people loaded
-        type Case = (&'static [Capability], Option<&'static [&'static str]>, &'static [&'static str], &'static [Capability], bool);
+        type Case = (
+            &'static [Capability],
+            Option<&'static [&'static str]>,
+            &'static [&'static str],
+            &'static [Capability],
+            bool,
+        );
         let cases: [Case; 6] = [
             (&[Models, Kv], None, &["models", "kv"], &[], false),
             (&[Models, Kv], Some(&["kv"]), &["kv"], &[Models], false),
@@ -285,7 +303,10 @@ mod tests {
                 granted.map(|texts| texts.iter().map(|text| text.parse().unwrap()).collect());
             let rights = Rights::effective(imports, granted.as_deref());
             let shown: Vec<String> = rights.grants().iter().map(Grant::to_string).collect();
-            assert_eq!((shown.as_slice(), rights.denied()), (effective.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>().as_slice(), denied));
+            assert_eq!(
+                (shown.as_slice(), rights.denied()),
+                (effective.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>().as_slice(), denied)
+            );
             assert_eq!(rights.allow_all_residency(), all);
             assert!(imports.iter().all(|it| rights.allow(*it) != denied.contains(it)));
         }

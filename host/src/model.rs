@@ -4,7 +4,6 @@
 //! Snapshots are published by the residency owner whenever something changed; nobody edits one.
 
 use crate::id::{InstanceId, ModelId};
-use crate::turn::MediaKind;
 
 /// A model some provider can serve, loaded or not.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +39,19 @@ pub enum Kind {
     Language,
     /// Makes vectors.
     Embedding,
+}
+
+/// What a part of a message is, other than text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// Sound.
+    Audio,
+    /// Moving pictures.
+    Video,
+    /// A file: PDF and the like.
+    Document,
 }
 
 /// A model resident in a provider's memory.
@@ -110,6 +122,20 @@ impl Kind {
     }
 }
 
+// === impl MediaKind ===
+
+impl MediaKind {
+    /// The contract's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Document => "document",
+        }
+    }
+}
+
 // === impl InstanceState ===
 
 impl InstanceState {
@@ -154,7 +180,7 @@ impl Directory {
     }
 
     /// The model that `name` names in full (id, key or instance), ignoring case.
-    fn exact(&self, name: &str) -> Option<&Model> {
+    pub fn exact(&self, name: &str) -> Option<&Model> {
         let by_id = |model: &Model| model.id.as_str().eq_ignore_ascii_case(name);
         let by_key = |model: &Model| model.id.key().eq_ignore_ascii_case(name);
         let by_instance =

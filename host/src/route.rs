@@ -111,8 +111,15 @@ pub fn plain(model: ModelId, config: &Config, directory: &Directory) -> Plan {
     Plan { attempts, routed: None }
 }
 
-/// The plan for a skill's route; none where no candidate is known, which counts as `pass`.
-pub fn routed(skill: SkillName, route: Arc<verdict::Route>, config: &Config, directory: &Directory) -> Option<Plan> {
+/// The plan for a skill's route; none where no candidate is known, which counts as `pass`. A route that may not wait for a
+/// swap is followed by the request's own model: none of its candidates being possible counts as `pass`, too.
+pub fn routed(
+    skill: SkillName,
+    route: Arc<verdict::Route>,
+    current: &Current,
+    config: &Config,
+    directory: &Directory,
+) -> Option<Plan> {
     let terms = Some((route.swap, route.afterwards));
     let attempt = |(index, candidate): (usize, &Candidate)| {
         let model = directory.find(&candidate.model)?.id.clone();
@@ -121,6 +128,9 @@ pub fn routed(skill: SkillName, route: Arc<verdict::Route>, config: &Config, dir
     let mut attempts: Vec<_> = route.candidates.iter().enumerate().filter_map(attempt).collect();
     if attempts.is_empty() {
         return None;
+    }
+    if let (Swap::Never | Swap::IfIdle, Some(model)) = (route.swap, current.model()) {
+        attempts.push(Attempt { model: model.clone(), candidate: None, context_length: None, terms: None });
     }
     add_fallbacks(&mut attempts, config, directory);
     Some(Plan { attempts, routed: Some(Routed { skill, route }) })
@@ -209,7 +219,7 @@ mod tests {
     #[test]
     fn unknown_candidates_are_skipped_and_fallbacks_follow() {
         let config = Config { fallbacks: vec!["big".to_owned(), "gone".to_owned()], ..Config::default() };
-        let plan = |models: &[&str]| routed(SkillName::new("k"), route(models), &config, &directory(true));
+        let plan = |models: &[&str]| routed(SkillName::new("k"), route(models), &Current::None, &config, &directory(true));
         let attempts = plan(&["nope", "small", "small"]).unwrap().attempts;
         let found: Vec<_> = attempts.iter().map(|attempt| (attempt.model.key(), attempt.candidate)).collect();
         assert_eq!(found, [("small", Some(1)), ("small", Some(2)), ("big", None)]);

@@ -9,6 +9,8 @@ pub mod event;
 pub mod prompt;
 pub mod verdict;
 
+pub use crate::model::MediaKind;
+
 use crate::id::{RequestId, SessionKey};
 
 /// One request as skills see it. Bounded: the texts are excerpts, so a 60 KB agent request costs a scan of its body
@@ -66,17 +68,20 @@ pub enum Protocol {
     ChatCompletions,
 }
 
-/// What a part of a message is, other than text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MediaKind {
-    /// A picture.
-    Image,
-    /// Sound.
-    Audio,
-    /// Moving pictures.
-    Video,
-    /// A file: PDF and the like.
-    Document,
+/// At most `max` bytes of a text: all of it, or its first and its last half; whether something was left out.
+pub fn excerpt(text: &str, max: usize) -> (String, bool) {
+    if text.len() <= max {
+        return (text.to_owned(), false);
+    }
+    let (mut head, mut tail) = (max / 2, text.len() - max / 2);
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    let (head, tail) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+    (format!("{head}{tail}"), true)
 }
 
 // === impl Protocol ===
@@ -86,20 +91,6 @@ impl Protocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ChatCompletions => "chat-completions",
-        }
-    }
-}
-
-// === impl MediaKind ===
-
-impl MediaKind {
-    /// The contract's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Audio => "audio",
-            Self::Video => "video",
-            Self::Document => "document",
         }
     }
 }

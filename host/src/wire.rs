@@ -10,3 +10,5 @@ pub mod compose;
 pub mod sse;
 pub mod answer;
 pub mod fault;
+pub mod written;
+pub mod lmstudio;

@@ -4,7 +4,6 @@
 //! while this runs. It shares the outer cargo's job tokens, so both together use no more cores than were allowed.
 //! Deliberately does not install anything but the compiler's own target.
 #![expect(clippy::disallowed_methods, reason = "cargo talks to build scripts through the environment")]
-#![expect(clippy::print_stdout, reason = "build scripts talk to cargo through standard output")]
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -225,14 +225,20 @@ mod tests {
         assert_eq!(allowance.tick(), Leave::Granted);
         allowance.excuse_tick();
         allowance.excuse_tick();
-        assert_eq!([allowance.tick(), allowance.tick(), allowance.tick()], [Leave::Granted, Leave::Granted, Leave::Spent]);
+        assert_eq!(
+            [allowance.tick(), allowance.tick(), allowance.tick()],
+            [Leave::Granted, Leave::Granted, Leave::Spent]
+        );
     }
 
     #[test]
     fn the_log_ends_at_its_lines_and_bytes() {
         let limits = Limits { log_lines_max: 2, log_bytes_max: 10, ..Limits::default() };
         let mut allowance = Allowance::full(&limits, TICK);
-        assert_eq!([allowance.log_line(6), allowance.log_line(6), allowance.log_line(1)], [Some(6), Some(4), None]);
+        assert_eq!(
+            [allowance.log_line(6), allowance.log_line(6), allowance.log_line(1)],
+            [Some(6), Some(4), None]
+        );
         assert_eq!(allowance.log_bytes(5), 0);
     }
 }

@@ -16,7 +16,7 @@ wasmtime::component::bindgen!({
     require_store_data_send: true,
 });
 
-pub use exports::pointsman::skill::{event_hook, lifecycle, request_hook};
-pub use pointsman::skill::{
+pub use self::exports::pointsman::skill::{event_hook, lifecycle, request_hook};
+pub use self::pointsman::skill::{
     activity, clock, conversation, http, inference, kv, log, models, random, residency, sessions, types,
 };

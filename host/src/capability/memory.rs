@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn several_memories_share_one_limit() {
-        let mut memory = Memory::new(&Limits { memory_bytes_max: 100, table_elements_max: 10, ..Limits::default() });
+        let mut memory =
+            Memory::new(&Limits { memory_bytes_max: 100, table_elements_max: 10, ..Limits::default() });
         assert!(memory.memory_growing(0, 60, None).unwrap());
         assert!(!memory.memory_growing(0, 60, None).unwrap());
         assert_eq!(memory.take_refusal().unwrap(), "it wanted 120 bytes of memory and may have 100");

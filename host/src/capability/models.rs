@@ -119,8 +119,14 @@ mod tests {
         };
         let record = record(&model);
         assert_eq!((record.provider.as_str(), record.key.as_str()), ("lmstudio", "acme/otter-8b"));
-        assert_eq!((record.inputs, record.capabilities), (vec!["text".to_owned(), "image".to_owned()], vec!["tool-use".to_owned()]));
+        assert_eq!(
+            (record.inputs, record.capabilities),
+            (vec!["text".to_owned(), "image".to_owned()], vec!["tool-use".to_owned()])
+        );
         assert_eq!((record.max_context, record.size_mib, record.input_cost), (0, 2, Some(0.0)));
-        assert_eq!((record.instances[0].context_length, record.instances[0].state.as_str()), (INTEGER_MAX, "loading"));
+        assert_eq!(
+            (record.instances[0].context_length, record.instances[0].state.as_str()),
+            (INTEGER_MAX, "loading")
+        );
     }
 }

@@ -67,7 +67,12 @@ pub enum Overstep {
 
 impl Sandbox {
     /// The host's side of a new instance. `ticks` counts the engine's clock.
-    pub fn new(identity: Arc<Identity>, delegates: Delegates, limits: &Limits, ticks: Arc<AtomicU64>) -> Self {
+    pub fn new(
+        identity: Arc<Identity>,
+        delegates: Delegates,
+        limits: &Limits,
+        ticks: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             identity,
             delegates,

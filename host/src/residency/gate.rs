@@ -20,7 +20,7 @@ const COUNT: u64 = u32::MAX as u64;
 
 /// One instance's gate.
 #[derive(Debug)]
-pub struct Gate {
+pub(super) struct Gate {
     word: AtomicU64,
     /// Leases that fit inside; `u32::MAX` where the provider names no limit.
     limit: AtomicU32,
@@ -30,12 +30,12 @@ pub struct Gate {
 
 impl Gate {
     /// A closed, watched, empty gate.
-    pub fn new(limit: u32) -> Self {
+    pub(super) fn new(limit: u32) -> Self {
         Self { word: AtomicU64::new(WATCHED), limit: AtomicU32::new(limit) }
     }
 
     /// Enters if the gate is open and has room.
-    pub fn try_enter(&self) -> bool {
+    pub(super) fn try_enter(&self) -> bool {
         let limit = u64::from(self.limit.load(Ordering::Relaxed));
         self.word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
@@ -45,7 +45,7 @@ impl Gate {
     }
 
     /// Leaves if nobody wants to be told; otherwise the end must be sent to the planner.
-    pub fn leave_quietly(&self) -> bool {
+    pub(super) fn leave_quietly(&self) -> bool {
         self.word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
                 (word & OPEN != 0 && word & WATCHED == 0 && word & COUNT > 0).then(|| word - 1)
@@ -54,7 +54,7 @@ impl Gate {
     }
 
     /// Leases inside.
-    pub fn count(&self) -> u32 {
+    pub(super) fn count(&self) -> u32 {
         u32::try_from(self.word.load(Ordering::Acquire) & COUNT).unwrap_or(u32::MAX)
     }
 
@@ -86,9 +86,8 @@ impl Gate {
             Ends::Told => WATCHED,
         };
         if self.word.load(Ordering::Acquire) & !COUNT != bits {
-            let _ = self
-                .word
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| Some(word & COUNT | bits));
+            let _ =
+                self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| Some(word & COUNT | bits));
         }
     }
 

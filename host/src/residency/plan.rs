@@ -13,14 +13,17 @@ mod baseline;
 mod choose;
 mod claims;
 mod list;
+mod load;
 mod memory;
 mod mutant;
+mod pace;
 mod report;
 mod rest;
 mod swap;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod waiter;
 mod wishes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,8 +40,10 @@ use crate::provider::{Error, Listed, LoadRequest, Loaded};
 use baseline::Baseline;
 use memory::{Held, Known};
 pub(super) use mutant::Mutant;
-use swap::{Pace, Swap};
+use pace::Pace;
+use swap::Swap;
 use turns::Turns;
+use waiter::{Waiter, Want};
 use wishes::Hope;
 
 /// One waiting claim or wish.
@@ -214,26 +219,6 @@ enum ShutdownProgress {
     Stopped,
 }
 
-/// Someone who waits.
-#[derive(Debug)]
-struct Waiter {
-    ticket: Ticket,
-    /// Its age counts from here: the first claim of its request.
-    since: Instant,
-    /// Its own arrival.
-    arrived: Instant,
-    want: Want,
-    told: Option<Phase>,
-    timings: Timings,
-}
-
-/// What a waiter waits for.
-#[derive(Debug)]
-enum Want {
-    Lease(Claim),
-    Wish(Wish),
-}
-
 /// Times the settling loop goes round at most: every round grants, refuses or begins something, and each waiter and
 /// lane can do so a few times only.
 const ROUNDS: usize = 4096;
@@ -351,7 +336,7 @@ impl Planner {
         let hopes = self.hopes.iter().map(|hope| hope.until);
         let backoffs = self.models.values().filter_map(|known| known.pace.until);
         let list = self.link.asking.is_none().then_some(self.link.due);
-        let shutdown = self.shutdown.as_ref().and_then(Shutdown::wakes);
+        let shutdown = self.shutdown.as_ref().and_then(|shutdown| shutdown.wakes(self.now));
         let all = waiting.chain(lanes).chain(turns).chain(hopes).chain(backoffs).chain(list).chain(shutdown);
         all.filter(|at| *at > self.now).min()
     }
@@ -383,36 +368,5 @@ impl Planner {
             Kind::Embedding => self.config.max_loaded_embeddings,
         };
         usize::try_from(count.get()).unwrap_or(usize::MAX)
-    }
-}
-
-// === impl Waiter ===
-
-impl Waiter {
-    fn model(&self) -> &ModelId {
-        match &self.want {
-            Want::Lease(claim) => &claim.model,
-            Want::Wish(wish) => &wish.model,
-        }
-    }
-
-    fn claim(&self) -> Option<&Claim> {
-        match &self.want {
-            Want::Lease(claim) => Some(claim),
-            Want::Wish(_) => None,
-        }
-    }
-
-    /// The context that a resident instance must have.
-    fn prompt_tokens(&self) -> u32 {
-        match &self.want {
-            Want::Lease(claim) => claim.prompt_tokens,
-            Want::Wish(wish) => wish.context_length().unwrap_or(0),
-        }
-    }
-
-    /// It wants its model in memory, as opposed to out of it.
-    fn wants_it_loaded(&self) -> bool {
-        !matches!(&self.want, Want::Wish(wish) if wish.is_unload())
     }
 }

@@ -50,6 +50,13 @@ pub fn forward(request: &Request, model: &str, takes: impl Fn(&MediaPart) -> boo
     Composed { body: edit::apply(request.raw(), edits), placeholders }
 }
 
+/// A rough count of the tokens of a recast body, which holds nothing but the prompt and a few parameters: bytes / 4, and
+/// 256 for each medium, whose own bytes do not count.
+pub fn estimated_tokens(composed: &Composed) -> u32 {
+    let bytes = Bytes::from(composed.body.concat());
+    Request::read(bytes).map_or(0, |request| request.estimated_tokens())
+}
+
 /// What a text-only model is told in place of a medium that it cannot be sent.
 fn placeholder(part: &MediaPart) -> Edit {
     let text = format!("[{} from an earlier turn, not shown to this model]", part.kind.as_str());

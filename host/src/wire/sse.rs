@@ -31,8 +31,8 @@ pub struct Frame {
 // === impl Decoder ===
 
 impl Decoder {
-    /// Appends to `frames` those that `chunk` completes.
-    pub fn feed(&mut self, chunk: Bytes, frames: &mut Vec<Frame>) -> Result<(), FrameTooLong> {
+    /// Appends to `frames` those that `chunk` completes, and gives back their bytes as one piece.
+    pub fn feed(&mut self, chunk: Bytes, frames: &mut Vec<Frame>) -> Result<Bytes, FrameTooLong> {
         let searched = self.partial.len().saturating_sub(3);
         let buffer = if self.partial.is_empty() {
             chunk
@@ -47,7 +47,7 @@ impl Decoder {
             (start, from) = (end, end);
         }
         self.partial.extend_from_slice(buffer.get(start..).unwrap_or_default());
-        if self.partial.len() > FRAME_BYTES_MAX { Err(FrameTooLong) } else { Ok(()) }
+        if self.partial.len() > FRAME_BYTES_MAX { Err(FrameTooLong) } else { Ok(buffer.slice(..start)) }
     }
 
     /// The stream has ended: what is left over, if a server left out the last blank line.

@@ -46,7 +46,9 @@ impl EventHook for Component {
             Event::ModelRemoved(id) => format!("removed {id}"),
             Event::ModelLoaded(model) => format!("loaded {} {}", model.id, model.instances.len()),
             Event::ModelUnloaded(id) => format!("unloaded {id}"),
-            Event::RequestFinished(outcome) => format!("finished {} {}", outcome.request_id, outcome.total_ms),
+            Event::RequestFinished(outcome) => {
+                format!("finished {} {}", outcome.request_id, outcome.total_ms)
+            }
             Event::Other((name, json)) => format!("{name} {json}"),
         };
         load(&told, &LoadOptions { context_length: Some(4096), pin: false, extra: Vec::new() }).map(drop)

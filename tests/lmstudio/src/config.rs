@@ -77,6 +77,14 @@ pub enum ConfigError {
         /// The name.
         name: String,
     },
+    /// A number that is negative, or none, or zero where that means nothing.
+    #[error("{place}: {number} is out of range")]
+    Number {
+        /// The key.
+        place: &'static str,
+        /// What it was set to.
+        number: f64,
+    },
     /// A status that HTTP does not have.
     #[error("{place}: {status} is no HTTP status")]
     Status {
@@ -197,6 +205,10 @@ impl Config {
             if model.key.is_empty() {
                 return Err(ConfigError::Nameless);
             }
+            if !(0.0..f64::INFINITY).contains(&model.tokens_per_second) {
+                let number = model.tokens_per_second;
+                return Err(ConfigError::Number { place: "models.tokens_per_second", number });
+            }
             if !keys.insert(model.key.as_str()) {
                 return Err(ConfigError::Twice(model.key.clone()));
             }
@@ -214,10 +226,8 @@ impl Config {
     /// The catalogue with the tuning applied.
     pub(crate) fn catalogue(&self) -> Vec<Model> {
         let mut models = self.models.clone();
-        for model in &mut models {
-            for tuning in self.tuning.iter().filter(|tuning| tuning.model == model.key) {
-                tuning.apply(model);
-            }
+        for tuning in &self.tuning {
+            models.iter_mut().filter(|model| model.key == tuning.model).for_each(|model| tuning.apply(model));
         }
         models
     }

@@ -294,7 +294,9 @@ impl Kind {
 
     fn stage(&self) -> Stage {
         match self {
-            Self::Html500 | Self::Answer { .. } | Self::Reset | Self::StringError { .. } | Self::Hang => Stage::Front,
+            Self::Html500 | Self::Answer { .. } | Self::Reset | Self::StringError { .. } | Self::Hang => {
+                Stage::Front
+            }
             Self::ListLags => Stage::List,
             Self::Guardrail | Self::LoadCrash | Self::SlowLoad { .. } | Self::HangLoad => Stage::Load,
             Self::Crash { .. }

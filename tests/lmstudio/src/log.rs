@@ -28,7 +28,6 @@ pub struct Entry {
     #[serde(flatten)]
     pub event: Event,
     /// What was in memory after it.
-    #[serde(serialize_with = "residents")]
     pub resident: Arc<[Resident]>,
 }
 
@@ -328,7 +327,8 @@ impl Log {
             if records.entries.len() >= self.entries_max {
                 records.entries.pop_front();
             }
-            let entry = Entry { sequence: records.sequence, at_ms, event, resident: records.resident.clone() };
+            let entry =
+                Entry { sequence: records.sequence, at_ms, event, resident: records.resident.clone() };
             records.entries.push_back(entry);
             records.sequence
         });
@@ -338,8 +338,4 @@ impl Log {
     fn locked<T>(&self, work: impl FnOnce(&mut Records) -> T) -> T {
         work(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn residents<S: Serializer>(resident: &Arc<[Resident]>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(resident.iter())
 }

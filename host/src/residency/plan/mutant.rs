@@ -6,7 +6,6 @@
 use super::Planner;
 
 /// A fault.
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests choose a fault"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::residency) enum Mutant {
     /// Unloads without waiting for running requests.

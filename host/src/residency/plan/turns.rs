@@ -35,7 +35,14 @@ impl Turns {
     }
 
     /// A claim that was not granted by the gate alone now holds a lease.
-    pub(super) fn granted(&mut self, now: Instant, session: &SessionKey, model: &ModelId, purpose: Purpose, config: &Config) {
+    pub(super) fn granted(
+        &mut self,
+        now: Instant,
+        session: &SessionKey,
+        model: &ModelId,
+        purpose: Purpose,
+        config: &Config,
+    ) {
         if !purpose.is_turn() {
             return;
         }
@@ -83,6 +90,11 @@ impl Turns {
                 turn.held_until = is_held.then_some(now + config.turn_timeout);
             }
             End::Failed | End::Cancelled | End::Gone => {
+                if ended.purpose.is_routed() {
+                    // A route that was granted by the gate alone holds from here on.
+                    let turn = self.0.entry(ended.session.clone()).or_insert_with(|| Turn::on(&ended.model));
+                    turn.held_until.get_or_insert(now);
+                }
                 let Some(turn) = self.0.get_mut(&ended.session).filter(of_this_model) else { return };
                 turn.wanted_until = turn.continues.then_some(now + config.turn_grace);
                 turn.held_until = turn.held_until.map(|_| now + config.error_grace);

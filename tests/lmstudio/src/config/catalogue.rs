@@ -124,13 +124,25 @@ pub struct Tuning {
     /// The model's key.
     pub model: String,
     /// See [`Model::load_time`].
-    #[serde(rename = "load_seconds", with = "super::seconds::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "load_seconds",
+        with = "super::seconds::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub load_time: Option<Duration>,
     /// See [`Model::unload_time`].
-    #[serde(rename = "unload_seconds", with = "super::seconds::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "unload_seconds",
+        with = "super::seconds::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub unload_time: Option<Duration>,
     /// See [`Model::first_token_time`].
-    #[serde(rename = "first_token_seconds", with = "super::seconds::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "first_token_seconds",
+        with = "super::seconds::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub first_token_time: Option<Duration>,
     /// See [`Model::tokens_per_second`].
     #[serde(skip_serializing_if = "Option::is_none")]

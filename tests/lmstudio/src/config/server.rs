@@ -97,6 +97,11 @@ impl Default for Server {
 
 impl Server {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if let Some(number) =
+            self.memory_total_gb.filter(|it| !(f64::MIN_POSITIVE..f64::INFINITY).contains(it))
+        {
+            return Err(ConfigError::Number { place: "server.memory_total_gb", number });
+        }
         let statuses = [
             ("server.guardrail_status", self.guardrail_status),
             ("server.unknown_route_status", self.unknown_route_status),

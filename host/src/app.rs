@@ -1,0 +1,188 @@
+//! The only place that builds rooms and wires them together, and the order in which they stop: no new connections, running
+//! answers to their end, models back to the baseline, then the tasks.
+
+mod delegates;
+mod events;
+mod token;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use http::{HeaderValue, Uri};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::admin::{self, Admin};
+use crate::config::{self, Config};
+use crate::exchange::Gateway;
+use crate::ingress::{listener, routes::Front};
+use crate::provider::{Provider, lmstudio::{LmStudio, Locality}};
+use crate::residency::Residency;
+use crate::session::table::Table;
+use crate::skill::{Bundled, Delegates, Skills};
+use crate::telemetry::Ring;
+use crate::upstream::{Target, Upstream};
+
+/// A gateway that serves.
+pub struct Running {
+    address: SocketAddr,
+    token: String,
+    gateway: Arc<Gateway>,
+    stop: oneshot::Sender<()>,
+    listener: JoinSet<()>,
+    tasks: JoinSet<()>,
+    shutdown_timeout: Duration,
+}
+
+/// Starts everything. It serves as soon as this returns; whether a provider answers yet is `readyz`'s business.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
+    let token = token::read_or_make(&config.data_dir.join(admin::TOKEN_FILE))?;
+    let socket = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {}: is a gateway running already? `--listen` takes another address", config.listen)
+    })?;
+    let address = socket.local_addr().context("the listening address")?;
+    let shutdown_timeout = config.residency.shutdown_timeout;
+    let mut tasks = JoinSet::new();
+
+    let (residency, actor) =
+        Residency::new(config.residency.clone(), provider(&config)?, config.aliases.clone());
+    tasks.spawn(actor.run());
+    let (skills, housekeeping) = skills(&config, &residency).await?;
+    tasks.spawn(housekeeping.run());
+    tasks.spawn(events::tell(residency.clone(), skills.events()));
+
+    let gateway = Arc::new(Gateway {
+        routes: config.routes.clone(),
+        limits: config.exchange,
+        skills: Arc::new(skills),
+        residency,
+        upstream: upstream(&config, address)?,
+        sessions: Mutex::new(Table::new(config.sessions)),
+        ring: Arc::new(Ring::default()),
+        counter: AtomicU64::new(rand::random::<u32>().into()),
+    });
+    let front = Front::new(config.ingress.clone(), gateway.clone(), admin_router(&config, &gateway, &token));
+    let (stop, stopped) = oneshot::channel();
+    let mut listening = JoinSet::new();
+    let connections_max = config.ingress.connections_max;
+    listening.spawn(listener::run(socket, front, connections_max, async {
+        // A sender that is gone means the same as one that was used.
+        let _ = stopped.await;
+    }));
+    tracing::info!("listening on http://{address}");
+    Ok(Running { address, token, gateway, stop, listener: listening, tasks, shutdown_timeout })
+}
+
+fn provider(config: &Config) -> anyhow::Result<Arc<dyn Provider>> {
+    let (name, provider) = config.providers.first_key_value().context("no provider is configured")?;
+    let token = provider.key.as_ref().map(|key| key.reveal().to_owned());
+    let locality = if is_local(&provider.url) { Locality::Local } else { Locality::Remote };
+    let lmstudio = LmStudio::new(name, &provider.url, token, locality)
+        .with_context(|| format!("provider {name} at {}", provider.url))?;
+    Ok(Arc::new(lmstudio))
+}
+
+/// A server on this machine: nothing that is sent to it leaves the machine.
+fn is_local(url: &str) -> bool {
+    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+async fn skills(
+    config: &Config,
+    residency: &Residency,
+) -> anyhow::Result<(Skills, crate::skill::Housekeeping)> {
+    let delegates = Delegates {
+        models: Arc::new(delegates::Models(residency.clone())),
+        residency: Arc::new(delegates::Wishes(residency.clone())),
+    };
+    let bundled: Vec<_> =
+        pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect();
+    Skills::start(config.skills.clone(), delegates, &bundled).await.context("skills")
+}
+
+/// The data path's client; the hop header names this gateway by its address and a random number.
+fn upstream(config: &Config, address: SocketAddr) -> anyhow::Result<Upstream> {
+    let mut targets = BTreeMap::new();
+    for (name, provider) in &config.providers {
+        let chat: Uri = format!("{}/v1/chat/completions", provider.url)
+            .parse()
+            .with_context(|| format!("provider {name}: url {:?}", provider.url))?;
+        targets.insert(name.clone(), Target { chat, authorization: authorization(provider)? });
+    }
+    let hop = HeaderValue::try_from(format!("{address}-{:08x}", rand::random::<u32>())).context("the hop header")?;
+    Ok(Upstream::new(targets, hop))
+}
+
+fn authorization(provider: &config::Provider) -> anyhow::Result<Option<HeaderValue>> {
+    let Some(key) = &provider.key else { return Ok(None) };
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal())).context("a provider's key")?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+fn admin_router(config: &Config, gateway: &Arc<Gateway>, token: &str) -> axum::Router {
+    let providers = config.providers.iter().map(|(name, provider)| admin::ProviderInfo {
+        name: name.clone(),
+        kind: "lmstudio".to_owned(),
+        url: provider.url.clone(),
+    });
+    admin::router(Arc::new(Admin {
+        gateway: gateway.clone(),
+        token: token.to_owned(),
+        started: Instant::now(),
+        providers: providers.collect(),
+        config_file: config.file.clone(),
+        data_dir: config.data_dir.clone(),
+    }))
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, as a URL without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The admin API's token.
+    pub fn admin_token(&self) -> &str {
+        &self.token
+    }
+
+    /// What every exchange shares.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Stops: no new connections, running answers end, the baseline is put back; all within `shutdown_timeout`.
+    pub async fn stop(mut self) {
+        // A listener that is gone already needs no word.
+        let _ = self.stop.send(());
+        let residency = self.gateway.residency.clone();
+        let deadline = Instant::now() + self.shutdown_timeout;
+        let drained = async {
+            tokio::join!(residency.shutdown(), async { while self.listener.join_next().await.is_some() {} });
+        };
+        if tokio::time::timeout_at(deadline, drained).await.is_err() {
+            tracing::warn!("not everything ended within {} s", self.shutdown_timeout.as_secs());
+        }
+        self.tasks.abort_all();
+        self.listener.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

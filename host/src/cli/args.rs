@@ -1,0 +1,251 @@
+//! What may be written on the command line, and every word of its help. Parsed by clap, decided nowhere here.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// One binary between AI agents and local model servers: skills decide which model serves each request, and the gateway
+/// loads it, serves the whole task and puts the previous model back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pointsman",
+    bin_name = "pointsman",
+    version,
+    about = "A gateway between AI agents and local model servers",
+    after_long_help = EXAMPLES,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Args {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pointsman demo                        see it at work; needs nothing else
+  pointsman doctor                      what is wrong here, and how to mend it
+  pointsman serve                       serve on 127.0.0.1:8484, LM Studio behind it
+  pointsman models list                 what can be served, and what is in memory
+  pointsman why                         why the last request went where it went
+
+Point clients at http://127.0.0.1:8484/v1 as at any OpenAI-compatible server.
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage.";
+
+/// What every command takes.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Global {
+    /// The running gateway that commands talk to [default: where the configuration says that it listens]
+    #[arg(long, global = true, env = "POINTSMAN_URL", value_name = "URL", help_heading = "Global options")]
+    pub url: Option<String>,
+    /// Folder of the gateway's state: its admin token, its skills [default: the platform's data folder]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_DATA_DIR",
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    pub data_dir: Option<PathBuf>,
+    /// Print one JSON value for programs instead of lines for people
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway until it is told to stop (Ctrl-C, SIGTERM)
+    ///
+    /// The first signal ends it gently: no new connections, running answers are finished, the models that were there
+    /// before are put back. A second one ends it at once.
+    #[command(after_long_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Watch a specialist swap: an emulated LM Studio and a gateway inside, one conversation, a timeline
+    ///
+    /// Needs no configuration, no LM Studio, no model and no network. Free ports and a temporary folder are used, and
+    /// nothing is left behind. Exits with 0 only if everything happened as it should.
+    #[command(after_long_help = DEMO_EXAMPLES)]
+    Demo,
+    /// Look for what is wrong: configuration, ports, providers, models, skills; and say how to mend it
+    ///
+    /// Works with and without a running gateway and changes nothing. Exits with 1 if something fails.
+    #[command(after_long_help = DOCTOR_EXAMPLES)]
+    Doctor(FromFile),
+    /// See the models, load one, unload one
+    #[command(subcommand)]
+    Models(Models),
+    /// Explain where a request went: the decision, skill by skill, with times
+    ///
+    /// Without REQUEST the newest is explained. Every answer names its request in the header x-pointsman-request. The
+    /// gateway remembers the last 1000 requests of its run, and no message texts.
+    #[command(after_long_help = WHY_EXAMPLES)]
+    Why {
+        /// The request's id
+        request: Option<String>,
+    },
+    /// Work on the configuration
+    #[command(subcommand)]
+    Config(Config),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  pointsman serve
+  pointsman serve --listen 127.0.0.1:9000 --log debug
+  pointsman serve --config /etc/pointsman.toml --log-format json
+  OPENAI_API_BASE=http://192.168.1.20:1234/v1 pointsman serve";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  pointsman demo
+  pointsman demo --json | jq .ok";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  pointsman doctor
+  pointsman doctor --config pointsman.toml
+  pointsman doctor --json | jq '.findings[] | select(.level != \"ok\")'";
+
+const WHY_EXAMPLES: &str = "\
+Examples:
+  pointsman why
+  pointsman why r5f3a20c1
+  pointsman why --json | jq .attempts";
+
+/// `serve`
+#[derive(Debug, ClapArgs)]
+pub struct Serve {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: FromFile,
+    /// Address and port that clients connect to [default: 127.0.0.1:8484]; anything but loopback needs `[keys]`
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// How log lines look [default: pretty on a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace, or per room as in `info,pointsman::residency=debug`
+    #[arg(long, env = "POINTSMAN_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct FromFile {
+    /// The configuration file [default: pointsman.toml here, else in the platform's configuration folder, else none]
+    #[arg(long, env = "POINTSMAN_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `models`
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List the models that can be served, and which are in memory
+    #[command(
+        after_long_help = "Examples:\n  pointsman models list\n  pointsman models list --json | jq -r '.models[].id'"
+    )]
+    List,
+    /// Load a model and wait until it is there; it then stays, in place of what it displaced
+    ///
+    /// Running requests are never hurt: the load waits for those that are in the way.
+    #[command(after_long_help = LOAD_EXAMPLES)]
+    Load {
+        /// Its id, its key, the beginning of its name, or an alias
+        model: String,
+        /// Tokens of context, at least
+        #[arg(long, value_name = "N")]
+        context_length: Option<NonZeroU32>,
+        /// Never push it out for another model, until it is unloaded
+        #[arg(long)]
+        pin: bool,
+    },
+    /// Unload a model, whoever loaded it, once nobody uses it
+    #[command(after_long_help = "Examples:\n  pointsman models unload gpt-oss")]
+    Unload {
+        /// Its id, its key, the beginning of its name, or an alias
+        model: String,
+    },
+}
+
+const LOAD_EXAMPLES: &str = "\
+Examples:
+  pointsman models load gpt-oss
+  pointsman models load qwen3-8b --context-length 32768 --pin";
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Read the configuration and say all that is wrong with it
+    #[command(
+        after_long_help = "Examples:\n  pointsman config check\n  pointsman config check --config pointsman.toml"
+    )]
+    Check(FromFile),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in
+                command.get_arguments().filter(|it| !["help", "version"].contains(&it.get_id().as_str()))
+            {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Args::command());
+    }
+
+    #[test]
+    fn what_is_documented_can_be_written() {
+        for line in [
+            "serve --config x.toml --listen 127.0.0.1:1 --data-dir /d --log-format json --log debug",
+            "demo --json",
+            "doctor --url http://x",
+            "models list --json",
+            "models load gpt-oss --context-length 4096 --pin",
+            "models unload gpt-oss",
+            "why",
+            "why r1 --json",
+            "config check --config x.toml",
+        ] {
+            let words = std::iter::once("pointsman").chain(line.split(' '));
+            assert!(Args::try_parse_from(words).is_ok(), "{line}");
+        }
+        for line in
+            ["", "serve --listen nowhere", "models load", "models load x --context-length 0", "frobnicate"]
+        {
+            let words = std::iter::once("pointsman").chain(line.split(' ').filter(|it| !it.is_empty()));
+            assert_eq!(Args::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The command line's end of the admin API: finding the running gateway and its token, and turning whatever goes wrong
+//! into one line that says what to do.
+//!
+//! One request at a time, no retries, no system proxy: the gateway is on this machine or where the user said.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::admin::view::Failed;
+use crate::admin::{PREFIX, TOKEN_FILE};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long an answer may take that needs no model.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a load may take as seen from here: a drain, an unload and a load at their limits, and a margin.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// Where a gateway is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its root, without a slash at the end.
+    pub url: String,
+    /// The folder with its token.
+    pub data_dir: PathBuf,
+}
+
+/// A gateway's admin API.
+pub struct Client {
+    http: reqwest::Client,
+    place: Place,
+    token: String,
+}
+
+/// How long to wait for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It is known already.
+    Short,
+    /// A model may have to be loaded.
+    Long,
+}
+
+/// What answers where a gateway is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// A gateway.
+    Gateway,
+    /// Nothing listens.
+    Nothing,
+    /// Something else.
+    Stranger,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The place that a listening address is reached at from this machine.
+    pub fn listening(listen: SocketAddr, data_dir: PathBuf) -> Self {
+        let ip = match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Self { url: format!("http://{}", SocketAddr::new(ip, listen.port())), data_dir }
+    }
+
+    /// The place that the user names.
+    pub fn named(url: &str, data_dir: PathBuf) -> Self {
+        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        Self { url: url.trim_end_matches('/').to_owned(), data_dir }
+    }
+
+    /// The file of the admin token.
+    pub fn token_file(&self) -> PathBuf {
+        self.data_dir.join(TOKEN_FILE)
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// For the gateway at this place. Nothing is sent yet.
+    pub fn new(place: Place) -> anyhow::Result<Self> {
+        let file = place.token_file();
+        let token = read_token(&file, &place.url)?;
+        Ok(Self { http: http_client()?, place, token })
+    }
+
+    /// Reads something.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::GET, path, None, Patience::Short).await
+    }
+
+    /// Asks for something to be done.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        patience: Patience,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::POST, path, Some(body), patience).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        patience: Patience,
+    ) -> anyhow::Result<T> {
+        let url = &self.place.url;
+        let timeout = match patience {
+            Patience::Short => ANSWER_TIMEOUT,
+            Patience::Long => LOAD_TIMEOUT,
+        };
+        let mut request = self.http.request(method, format!("{url}{PREFIX}/{path}")).timeout(timeout);
+        request = request.bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let bytes = response.bytes().await.with_context(|| format!("the answer of {url} broke off"))?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|error| {
+                anyhow!("{url} answers something that this version does not understand: {error}")
+            });
+        }
+        match serde_json::from_slice::<Failed>(&bytes) {
+            Ok(_) if status == StatusCode::UNAUTHORIZED => bail!(
+                "the gateway at {url} does not take the token in {}: it runs with another data folder; name it with --data-dir",
+                self.place.token_file().display()
+            ),
+            Ok(failed) => bail!("{}", failed.error.message),
+            Err(_) => {
+                bail!("what answers at {url} is no Pointsman (status {status}); name the gateway with --url")
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
+        let url = &self.place.url;
+        if error.is_connect() {
+            return nobody(url);
+        }
+        if error.is_timeout() {
+            return anyhow!("the gateway at {url} gives no answer; its log says what it is doing");
+        }
+        anyhow!("{url} cannot be asked: {}", root_cause(error))
+    }
+}
+
+/// What answers at this place, without a token.
+pub async fn presence(url: &str) -> anyhow::Result<Presence> {
+    let sent = http_client()?.get(format!("{url}{PREFIX}/status")).timeout(CONNECT_TIMEOUT).send().await;
+    let response = match sent {
+        Ok(response) => response,
+        Err(error) if error.is_connect() => return Ok(Presence::Nothing),
+        Err(_) => return Ok(Presence::Stranger),
+    };
+    // Only a gateway refuses in these words.
+    let refused = response.status() == StatusCode::UNAUTHORIZED;
+    let body = response.bytes().await.unwrap_or_default();
+    let is_ours =
+        serde_json::from_slice::<Failed>(&body).is_ok_and(|it| it.error.message.contains("admin API"));
+    Ok(if refused && is_ours { Presence::Gateway } else { Presence::Stranger })
+}
+
+/// A client without a system proxy, built once per command.
+pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
+    builder.user_agent(concat!("pointsman/", env!("CARGO_PKG_VERSION"))).build().context("the HTTP client")
+}
+
+/// The last link of an error's chain, which is the one that says what happened.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+fn nobody(url: &str) -> anyhow::Error {
+    anyhow!("no gateway answers at {url}: start one with `pointsman serve`, or name another with --url")
+}
+
+fn read_token(file: &Path, url: &str) -> anyhow::Result<String> {
+    let token = match std::fs::read_to_string(file) {
+        Ok(token) => token.trim().to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+            "no gateway has run with the data folder of {}: start one with `pointsman serve`; \
+             for one that runs at {url} already, name its folder with --data-dir",
+            file.display()
+        ),
+        Err(error) => bail!("the admin token {} cannot be read: {error}", file.display()),
+    };
+    if token.is_empty() {
+        bail!(
+            "the admin token {} is empty: delete it and restart the gateway, which makes a new one",
+            file.display()
+        );
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_urls_one_can_connect_to() {
+        let place = |listen: &str| Place::listening(listen.parse().unwrap(), PathBuf::new()).url;
+        assert_eq!(place("127.0.0.1:8484"), "http://127.0.0.1:8484");
+        assert_eq!(place("0.0.0.0:80"), "http://127.0.0.1:80");
+        assert_eq!(place("[::]:81"), "http://[::1]:81");
+        let named = |url: &str| Place::named(url, PathBuf::new()).url;
+        assert_eq!(named("box:8484/"), "http://box:8484");
+        assert_eq!(named("https://box"), "https://box");
+    }
+
+    #[test]
+    fn a_token_that_is_not_there_says_how_to_get_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(TOKEN_FILE);
+        let error = read_token(&file, "http://x").unwrap_err().to_string();
+        assert!(error.contains("pointsman serve") && error.contains("--data-dir"), "{error}");
+        std::fs::write(&file, " \n").unwrap();
+        assert!(read_token(&file, "http://x").unwrap_err().to_string().contains("is empty"));
+        std::fs::write(&file, "pm-1\n").unwrap();
+        assert_eq!(read_token(&file, "http://x").unwrap(), "pm-1");
+    }
+}

@@ -1,0 +1,175 @@
+//! What the demonstration plays on: an emulated LM Studio with memory for one model, and an ordinary gateway in front of
+//! it, both in this process on free ports, with a folder that goes when they do.
+//!
+//! The user's own configuration, environment and skills are not looked at: the demonstration shows what ships.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lmstudio_emulator::Emulator;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::app::{self, Running};
+use crate::config::{Config, Kind, Provider};
+
+/// The model that is in memory at the start.
+pub(super) const RESIDENT: &str = "openai/gpt-oss-20b";
+
+/// Its context, which is not the one that a load would give it by itself: putting it back must mean putting this back.
+pub(super) const RESIDENT_CONTEXT: u32 = 32_768;
+
+/// Memory that holds either model and never both, in GiB.
+const MEMORY_GB: f64 = 14.0;
+
+/// Long enough to be seen.
+const LOAD_TIME: Duration = Duration::from_millis(1_000);
+const UNLOAD_TIME: Duration = Duration::from_millis(300);
+const FIRST_TOKEN_TIME: Duration = Duration::from_millis(150);
+const TOKENS_PER_SECOND: f64 = 40.0;
+
+/// How long the gateway may take to see its first list of models.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Both servers.
+pub(super) struct Stage {
+    /// LM Studio.
+    pub(super) lmstudio: Emulator,
+    /// The gateway.
+    pub(super) gateway: Running,
+    /// Asks either of them.
+    pub(super) http: reqwest::Client,
+    _folder: TempDir,
+}
+
+/// A model in memory, as LM Studio itself lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Loaded {
+    /// Its key.
+    pub(super) model: String,
+    /// All settings that the list shows.
+    pub(super) settings: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct List {
+    models: Vec<Listed>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listed {
+    key: String,
+    loaded_instances: Vec<Instance>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Instance {
+    config: Value,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Starts both and waits until the gateway knows the models.
+    pub(super) async fn open() -> anyhow::Result<Self> {
+        let lmstudio = Emulator::start(emulated()).await.context("the emulated LM Studio does not start")?;
+        let folder =
+            tempfile::Builder::new().prefix("pointsman-demo-").tempdir().context("a temporary folder")?;
+        let gateway = app::start(configured(&lmstudio.url(), folder.path()))
+            .await
+            .context("the gateway does not start")?;
+        let http = super::super::client::http_client()?;
+        let stage = Self { lmstudio, gateway, http, _folder: folder };
+        tokio::time::timeout(DISCOVERY_TIMEOUT, stage.discovered())
+            .await
+            .context("the gateway does not see the emulated LM Studio's models")??;
+        Ok(stage)
+    }
+
+    /// The skills in use, and nothing if the one that the demonstration is about is among them.
+    fn check_skills(&self) -> anyhow::Result<()> {
+        let statuses = self.gateway.gateway().skills.statuses();
+        let swapper = statuses.iter().find(|status| status.name.as_str() == "model-swapper");
+        match swapper.map(|status| &status.state) {
+            Some(crate::skill::State::Active) => Ok(()),
+            Some(crate::skill::State::Failed(why)) => bail!("the bundled skill model-swapper {why}"),
+            _ => bail!("this build has no skill model-swapper"),
+        }
+    }
+
+    async fn discovered(&self) -> anyhow::Result<()> {
+        self.check_skills()?;
+        let residency = &self.gateway.gateway().residency;
+        let mut notices = residency.notices();
+        while !residency
+            .directory()
+            .models()
+            .iter()
+            .any(|model| model.id.key() == RESIDENT && model.is_resident())
+        {
+            // A notice that was lost is as good as one that came: the directory is looked at again.
+            let _ = notices.recv().await;
+        }
+        Ok(())
+    }
+
+    /// What LM Studio says is in memory now.
+    pub(super) async fn loaded(&self) -> anyhow::Result<Vec<Loaded>> {
+        let url = format!("{}/api/v1/models", self.lmstudio.url());
+        let list: List =
+            self.http.get(url).send().await?.json().await.context("LM Studio's list of models")?;
+        let instances = list.models.into_iter().flat_map(|model| {
+            let key = model.key;
+            model
+                .loaded_instances
+                .into_iter()
+                .map(move |it| Loaded { model: key.clone(), settings: it.config })
+        });
+        Ok(instances.collect())
+    }
+
+    /// Keys of the models that translate, as the catalogue has them.
+    pub(super) fn specialists() -> BTreeSet<String> {
+        let models = emulated().models.into_iter().map(|model| model.key);
+        models.filter(|key| key.contains("translategemma")).collect()
+    }
+
+    /// Ends both, the gateway first and gently.
+    pub(super) async fn close(self) {
+        self.gateway.stop().await;
+        self.lmstudio.stop().await;
+    }
+}
+
+fn emulated() -> lmstudio_emulator::Config {
+    let mut config = lmstudio_emulator::Config::default()
+        .loaded_with_context(RESIDENT, RESIDENT_CONTEXT)
+        .load_time(LOAD_TIME)
+        .unload_time(UNLOAD_TIME)
+        .tokens_per_second(TOKENS_PER_SECOND)
+        .memory_gb(MEMORY_GB);
+    config.models.iter_mut().for_each(|model| model.first_token_time = FIRST_TOKEN_TIME);
+    config
+}
+
+/// A gateway as it is without a configuration file, at free ports and in a folder of its own.
+fn configured(lmstudio: &str, data_dir: &Path) -> Config {
+    let provider = Provider { kind: Kind::Lmstudio, url: lmstudio.to_owned(), key: None };
+    Config {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        data_dir: data_dir.to_path_buf(),
+        file: None,
+        providers: BTreeMap::from([("lmstudio".to_owned(), provider)]),
+        residency: crate::residency::Config::default(),
+        aliases: Vec::new(),
+        routes: crate::route::Config::default(),
+        sessions: crate::session::table::Config::default(),
+        exchange: crate::exchange::Limits::default(),
+        ingress: crate::ingress::Config::default(),
+        skills: crate::skill::Config::default(),
+    }
+}

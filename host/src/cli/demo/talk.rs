@@ -1,0 +1,206 @@
+//! A client of the gateway, as any program would be one: streamed chat over HTTP, and nothing else. It knows no room of the
+//! gateway; what it says and reads is OpenAI's protocol.
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{Stream, StreamExt as _};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::picture::Picture;
+use crate::wire::sse::{Decoder, Frame};
+
+/// One conversation with the gateway.
+pub(super) struct Conversation {
+    http: reqwest::Client,
+    url: String,
+    session: &'static str,
+    model: &'static str,
+    messages: Vec<Message>,
+}
+
+/// What is sent.
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    stream: bool,
+    messages: &'a [Message],
+}
+
+#[derive(Debug, Serialize)]
+struct Message {
+    role: &'static str,
+    content: Vec<Part>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part {
+    Text { text: String },
+    ImageUrl { image_url: ImageUrl },
+}
+
+#[derive(Debug, Serialize)]
+struct ImageUrl {
+    url: String,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// All of its text.
+    pub(super) text: String,
+    /// The model that it says it is from.
+    pub(super) model: String,
+    /// The request's id, as the gateway names it.
+    pub(super) request: String,
+    /// It ended as an answer should: with a finish reason and the terminator.
+    pub(super) is_whole: bool,
+}
+
+/// An answer that has begun.
+pub(super) struct Speaking {
+    body: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
+    decoder: Decoder,
+    answer: Answer,
+    finished: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Chunk {
+    model: String,
+    choices: Vec<Choice>,
+    error: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Choice {
+    delta: Delta,
+    finish_reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Delta {
+    content: Option<String>,
+}
+
+// === impl Conversation ===
+
+impl Conversation {
+    /// A conversation in which nothing was said yet.
+    pub(super) fn new(
+        http: reqwest::Client,
+        gateway: &str,
+        session: &'static str,
+        model: &'static str,
+    ) -> Self {
+        let url = format!("{gateway}/v1/chat/completions");
+        Self { http, url, session, model, messages: Vec::new() }
+    }
+
+    /// Says something and hears the answer to its end.
+    pub(super) async fn ask(&mut self, text: &str, picture: Option<&Picture>) -> anyhow::Result<Answer> {
+        let answer = self.begin(text, picture).await?.rest().await?;
+        let content = vec![Part::Text { text: answer.text.clone() }];
+        self.messages.push(Message { role: "assistant", content });
+        Ok(answer)
+    }
+
+    /// Says something and waits until the answer begins.
+    pub(super) async fn begin(&mut self, text: &str, picture: Option<&Picture>) -> anyhow::Result<Speaking> {
+        self.messages.push(Message { role: "user", content: content(text, picture) });
+        let body = Body { model: self.model, stream: true, messages: &self.messages };
+        let body = serde_json::to_vec(&body).context("the request's body")?;
+        let request = self.http.post(&self.url).header("x-session-id", self.session);
+        let request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+        let response = request.send().await.context("the gateway cannot be asked")?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("the gateway answered {status}: {}", response.text().await.unwrap_or_default());
+        }
+        let id = response.headers().get("x-pointsman-request").and_then(|value| value.to_str().ok());
+        let answer = Answer { request: id.unwrap_or_default().to_owned(), ..Answer::default() };
+        let body = Box::pin(response.bytes_stream());
+        let mut speaking = Speaking { body, decoder: Decoder::default(), answer, finished: false };
+        while speaking.answer.text.is_empty() && speaking.read().await? {}
+        Ok(speaking)
+    }
+}
+
+fn content(text: &str, picture: Option<&Picture>) -> Vec<Part> {
+    let url = |it: &Picture| ImageUrl { url: format!("data:image/png;base64,{}", STANDARD.encode(&it.png)) };
+    let picture = picture.map(|it| Part::ImageUrl { image_url: url(it) });
+    std::iter::once(Part::Text { text: text.to_owned() }).chain(picture).collect()
+}
+
+// === impl Speaking ===
+
+impl Speaking {
+    /// Hears the rest.
+    pub(super) async fn rest(mut self) -> anyhow::Result<Answer> {
+        while self.read().await? {}
+        Ok(self.answer)
+    }
+
+    /// Hears some more; false where it was all.
+    async fn read(&mut self) -> anyhow::Result<bool> {
+        let Some(bytes) = self.body.next().await else { return Ok(false) };
+        let mut frames = Vec::new();
+        self.decoder.feed(bytes.context("the answer broke off")?, &mut frames)?;
+        for data in frames.iter().filter_map(Frame::data) {
+            self.take(data)?;
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, data: &[u8]) -> anyhow::Result<()> {
+        if data == b"[DONE]" {
+            self.answer.is_whole = self.finished && !self.answer.text.is_empty();
+            return Ok(());
+        }
+        let chunk: Chunk = serde_json::from_slice(data).context("a frame of the answer")?;
+        if let Some(error) = chunk.error {
+            bail!("the answer failed in its middle: {error}");
+        }
+        if !chunk.model.is_empty() {
+            self.answer.model = chunk.model;
+        }
+        for choice in chunk.choices {
+            self.answer.text.push_str(&choice.delta.content.unwrap_or_default());
+            self.finished |= choice.finish_reason.is_some();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn heard(pieces: &[&'static str]) -> anyhow::Result<Answer> {
+        let pieces: Vec<_> =
+            pieces.iter().map(|&piece| Ok(bytes::Bytes::from_static(piece.as_bytes()))).collect();
+        let body = Box::pin(futures_util::stream::iter(pieces));
+        Speaking { body, decoder: Decoder::default(), answer: Answer::default(), finished: false }
+            .rest()
+            .await
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_whole_with_its_finish_reason_and_its_terminator() {
+        const TEXT: &str = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"hel";
+        const MORE: &str = "lo\"}}]}\n\n: waiting\n\n";
+        const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+        const DONE: &str = "data: [DONE]\n\n";
+        let whole = heard(&[TEXT, MORE, STOP, DONE]).await.unwrap();
+        assert_eq!((whole.text.as_str(), whole.model.as_str(), whole.is_whole), ("hello", "m", true));
+        assert!(!heard(&[TEXT, MORE, STOP]).await.unwrap().is_whole);
+        assert!(!heard(&[TEXT, MORE, DONE]).await.unwrap().is_whole);
+        assert!(!heard(&[STOP, DONE]).await.unwrap().is_whole);
+        assert!(heard(&[TEXT, MORE, "data: {\"error\":{\"message\":\"gone\"}}\n\n"]).await.is_err());
+    }
+}

@@ -1,0 +1,27 @@
+//! The log of a running gateway: lines on standard error, for people or for programs.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use super::args::LogFormat;
+
+/// Starts logging. May be called once in a process.
+///
+/// # Errors
+///
+/// The level cannot be meant, or logging has begun already.
+pub(super) fn start(format: Option<LogFormat>, level: &str) -> anyhow::Result<()> {
+    let wrong = "--log takes a level (error, warn, info, debug, trace) or levels per room, as in \
+                 `info,pointsman::residency=debug`";
+    let filter = EnvFilter::builder().parse(level).context(wrong)?;
+    let is_terminal = std::io::stderr().is_terminal();
+    let usual = if is_terminal { LogFormat::Pretty } else { LogFormat::Json };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format.unwrap_or(usual) {
+        LogFormat::Pretty => builder.with_ansi(is_terminal).with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging does not start: {error}"))
+}

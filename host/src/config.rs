@@ -1,0 +1,156 @@
+//! Configuration: what may be written ([`file`]), what the environment adds ([`env`]), and what is true once both are
+//! resolved: [`Config`], made of each room's own. All errors are reported at once, each with the key that causes it.
+//!
+//! No file is needed: with none, LM Studio on this machine is served on 127.0.0.1:8484 with the bundled skills.
+
+pub mod env;
+pub mod file;
+pub mod period;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{exchange, ingress, residency, route, session, skill};
+
+/// Everything the gateway must know to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where state lives: the admin token, skills.
+    pub data_dir: PathBuf,
+    /// The file it was read from; none where there was none.
+    pub file: Option<PathBuf>,
+    /// The model servers, by name.
+    pub providers: BTreeMap<String, Provider>,
+    /// Models in memory.
+    pub residency: residency::Config,
+    /// Alias → the name it stands for.
+    pub aliases: Vec<(String, String)>,
+    /// Names and defaults.
+    pub routes: route::Config,
+    /// Conversations.
+    pub sessions: session::table::Config,
+    /// One exchange.
+    pub exchange: exchange::Limits,
+    /// Who may come in, and how much they may bring.
+    pub ingress: ingress::Config,
+    /// Skills, their settings and grants.
+    pub skills: skill::Config,
+}
+
+/// One model server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// What kind of server it is.
+    pub kind: Kind,
+    /// Its root, without `/v1`.
+    pub url: String,
+    /// Its API key.
+    pub key: Option<Secret>,
+}
+
+/// What kind of server a provider is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// LM Studio.
+    Lmstudio,
+}
+
+/// A text that no log shows.
+#[derive(Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+/// What the command line says, which goes before everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key's path, as `residency.local.max_loaded`; none where the file as a whole is wrong.
+    pub key: Option<String>,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors {
+    /// The file; none where it is the environment or the command line.
+    pub file: Option<PathBuf>,
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads the file at `path`, else the one the environment names, else `pointsman.toml` here or in the platform's
+    /// configuration folder, else none.
+    pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, Errors> {
+        let env = env::Env::read();
+        let path = path.map(Path::to_path_buf).or_else(|| env.config.clone()).or_else(env::usual_file);
+        let file = match &path {
+            None => file::File::default(),
+            Some(path) => read(path).map_err(|problem| Errors { file: Some(path.clone()), problems: vec![problem] })?,
+        };
+        resolve::resolve(file, &env, overrides, path.clone())
+            .map_err(|problems| Errors { file: path, problems })
+    }
+}
+
+fn read(path: &Path) -> Result<file::File, Problem> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Problem { key: None, message: format!("cannot be read: {error}") })?;
+    toml::from_str(&text).map_err(|error| Problem { key: None, message: error.to_string().trim_end().to_owned() })
+}
+
+// === impl Secret ===
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+// === impl Errors ===
+
+impl std::error::Error for Errors {}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.file.as_ref().map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
+        for (index, problem) in self.problems.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\n" };
+            match &problem.key {
+                Some(key) => write!(f, "{line}{place}: `{key}`: {}", problem.message)?,
+                None => write!(f, "{line}{place}: {}", problem.message)?,
+            }
+        }
+        Ok(())
+    }
+}

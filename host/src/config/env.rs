@@ -1,0 +1,75 @@
+//! The only place that reads the environment. Every variable is declared here.
+
+use std::path::PathBuf;
+
+use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
+
+use super::Secret;
+
+/// The configuration file.
+pub const CONFIG: &str = "POINTSMAN_CONFIG";
+/// Where clients connect.
+pub const LISTEN: &str = "POINTSMAN_LISTEN";
+/// Where state lives.
+pub const DATA_DIR: &str = "POINTSMAN_DATA_DIR";
+/// The model of requests that name none.
+pub const DEFAULT_MODEL: &str = "POINTSMAN_DEFAULT_MODEL";
+/// The model server, with or without `/v1`, as OpenAI's SDKs know it.
+pub const OPENAI_API_BASE: &str = "OPENAI_API_BASE";
+/// Its key, as OpenAI's SDKs know it; sent only to the server that `OPENAI_API_BASE` names.
+pub const OPENAI_API_KEY: &str = "OPENAI_API_KEY";
+/// LM Studio's API token.
+pub const LM_API_TOKEN: &str = "LM_API_TOKEN";
+
+/// What the environment says.
+#[derive(Debug, Clone, Default)]
+pub struct Env {
+    /// [`CONFIG`]
+    pub config: Option<PathBuf>,
+    /// [`LISTEN`]
+    pub listen: Option<String>,
+    /// [`DATA_DIR`]
+    pub data_dir: Option<PathBuf>,
+    /// [`DEFAULT_MODEL`]
+    pub default_model: Option<String>,
+    /// [`OPENAI_API_BASE`]
+    pub openai_api_base: Option<String>,
+    /// [`OPENAI_API_KEY`]
+    pub openai_api_key: Option<Secret>,
+    /// [`LM_API_TOKEN`]
+    pub lm_api_token: Option<Secret>,
+}
+
+// === impl Env ===
+
+impl Env {
+    /// Reads the process's environment; empty variables count as absent.
+    pub fn read() -> Self {
+        Self {
+            config: get(CONFIG).map(PathBuf::from),
+            listen: get(LISTEN),
+            data_dir: get(DATA_DIR).map(PathBuf::from),
+            default_model: get(DEFAULT_MODEL),
+            openai_api_base: get(OPENAI_API_BASE),
+            openai_api_key: get(OPENAI_API_KEY).map(Secret::new),
+            lm_api_token: get(LM_API_TOKEN).map(Secret::new),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn get(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The file that is read where none is named: `pointsman.toml` here, else in the platform's configuration folder.
+pub fn usual_file() -> Option<PathBuf> {
+    let here = PathBuf::from("pointsman.toml");
+    let platform = choose_base_strategy().ok().map(|base| base.config_dir().join("pointsman/pointsman.toml"));
+    std::iter::once(here).chain(platform).find(|path| path.is_file())
+}
+
+/// The platform's folder for the program's state.
+pub fn usual_data_dir() -> PathBuf {
+    choose_base_strategy().map_or_else(|_| PathBuf::from("pointsman-data"), |base| base.data_dir().join("pointsman"))
+}

@@ -1,0 +1,314 @@
+//! Acquire and send: the loop over a plan's attempts. A fault before the first frame is forwarded is absorbed here, by a
+//! retry, the next candidate, the fallbacks; only the last of them leaves the client with an error.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::job::Job;
+use crate::error::{Error, Fault};
+use crate::residency::{End, Lease, Reason, Refused, TurnAfter};
+use crate::route::Attempt;
+use crate::splice::body::Opened;
+use crate::splice::slot::Slot;
+use crate::telemetry::millis;
+use crate::upstream::{SendError, answer_headers};
+use crate::wire::answer::{Seen, Watch};
+use crate::wire::compose::{self, Composed};
+use crate::wire::fault::{self, Class};
+use crate::wire::sse::Decoder;
+
+/// How often one attempt asks for its instance again when it is found gone.
+const TRIES: usize = 2;
+
+/// A provider's answer, as far as it has to be there before anything is forwarded.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) content: Content,
+}
+
+/// Whether the rest of an answer is still to come.
+pub(super) enum Content {
+    /// A stream whose first frame is there.
+    Stream(Box<Opened>),
+    /// All of it.
+    Whole(Bytes, Watch),
+}
+
+/// Why an attempt came to nothing.
+enum Failed {
+    /// The next attempt may do better.
+    Next(Error),
+    /// It is the request's own fault.
+    Stop(Error),
+    /// The instance was not there: the same attempt may do better.
+    Gone(Error),
+}
+
+/// Tries each attempt of the plan until one answers.
+pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
+    let mut first_failure = None;
+    for attempt in &job.plan.attempts {
+        match try_attempt(&job, attempt).await {
+            Ok(answer) => return Ok(answer),
+            Err(Failed::Stop(error)) => return Err(error),
+            Err(Failed::Next(error) | Failed::Gone(error)) => {
+                first_failure.get_or_insert(error);
+            }
+        }
+    }
+    let nothing = || Error::new(Fault::Gateway, 503, "no_candidates", "the route names no model that could be tried");
+    Err(first_failure.unwrap_or_else(nothing))
+}
+
+async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
+    let recast = job.prompt(attempt).is_some() || job.candidate(attempt).is_some_and(|it| it.patch.is_some());
+    let recast = recast || !job.patches.is_empty();
+    job.begin(attempt, if job.prompt(attempt).is_some() { "prompt" } else if recast { "patched" } else { "conversation" });
+    let mut tried = Err(Failed::Next(Error::new(Fault::Gateway, 503, "not_tried", "not tried")));
+    for _ in 0..TRIES {
+        tried = once(job, attempt, recast).await;
+        match &tried {
+            Err(Failed::Gone(error)) => tracing::debug!(request = %job.turn.request_id, "asking again: {error}"),
+            _ => break,
+        }
+    }
+    if let Err(Failed::Next(error) | Failed::Stop(error) | Failed::Gone(error)) = &tried {
+        job.note_attempt(|attempt| attempt.outcome.clone_from(&error.message));
+    }
+    tried
+}
+
+/// One acquisition and one exchange.
+async fn once(job: &Job, attempt: &Attempt, recast: bool) -> Result<Answer, Failed> {
+    let prompt_tokens = match job.prompt(attempt) {
+        Some(_) => compose::estimated_tokens(&composed(job, attempt, attempt.model.key(), recast)?),
+        None => job.request.estimated_tokens(),
+    };
+    let asked = Instant::now();
+    let lease = job.gateway.residency.acquire(job.claim(attempt, prompt_tokens)).await.map_err(refused)?;
+    note_grant(job, &lease, asked);
+    let body = composed(job, attempt, lease.instance().as_str(), recast)?;
+    job.note(|record| record.placeholders = body.placeholders);
+    let limit = job.gateway.limits.answer_timeout;
+    let exchanged = tokio::time::timeout(limit, exchange(job, attempt, lease, body)).await;
+    let answer = exchanged.unwrap_or_else(|_| {
+        let message = format!("no answer within {} s", limit.as_secs());
+        Err(Failed::Next(Error::new(Fault::Provider, 504, "provider_timeout", message)))
+    });
+    match answer {
+        Err(Failed::Stop(error)) if recast => Err(Failed::Next(error)),
+        other => other,
+    }
+}
+
+fn composed(job: &Job, attempt: &Attempt, instance: &str, recast: bool) -> Result<Composed, Failed> {
+    let directory = job.gateway.residency.directory();
+    let model = directory.get(&attempt.model);
+    let takes = |part: &crate::wire::chat::MediaPart| model.is_none_or(|model| model.takes(part.kind));
+    if !recast {
+        return Ok(compose::forward(&job.request, instance, takes));
+    }
+    let own = job.candidate(attempt).and_then(|candidate| candidate.patch.as_deref());
+    let patches = job.patches.iter().map(String::as_str).chain(own);
+    compose::recast(&job.request, instance, job.prompt(attempt), patches, takes)
+        .map_err(|error| Failed::Next(Error::new(Fault::Skill, 502, "bad_prompt", error.to_string())))
+}
+
+fn note_grant(job: &Job, lease: &Lease, asked: Instant) {
+    let timings = lease.timings();
+    job.note_attempt(|attempt| {
+        attempt.instance = Some(lease.instance().to_string());
+        attempt.queued_ms = Some(millis(timings.queued.unwrap_or_else(|| asked.elapsed())));
+        attempt.drained_ms = timings.drained.map(millis);
+        attempt.unloaded_ms = timings.unloaded.map(millis);
+        attempt.loaded_ms = timings.loaded.map(millis);
+    });
+}
+
+/// Sends the body and reads as much of the answer as has to be there before anything is forwarded.
+async fn exchange(job: &Job, attempt: &Attempt, lease: Lease, body: Composed) -> Result<Answer, Failed> {
+    let sent = job.gateway.upstream.chat(attempt.model.provider(), &job.headers, body.body).await;
+    let response = match sent {
+        Ok(response) => response,
+        Err(error) => {
+            lease.finish(End::Failed);
+            return Err(unreachable(&error));
+        }
+    };
+    let streamed = job.request.stream && is_event_stream(response.headers());
+    if !response.status().is_success() || !streamed {
+        return whole(job, lease, response).await;
+    }
+    stream(job, attempt, lease, response).await
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+/// An answer, or an error, that is not streamed.
+async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<Answer, Failed> {
+    let (head, body) = response.into_parts();
+    let body = match Limited::new(body, job.gateway.limits.answer_bytes_max).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => {
+            lease.finish(End::Failed);
+            let what = if error.is::<LengthLimitError>() { "answer is too long" } else { "connection broke" };
+            let message = format!("the provider's {what}: {error}");
+            return Err(Failed::Next(Error::new(Fault::Provider, 502, "provider_error", message)));
+        }
+    };
+    let mut watch = Watch::default();
+    let failure = if head.status.is_success() {
+        watch.whole(&body).err().map(|message| (502, message))
+    } else {
+        let text = || format!("the provider answered {}", head.status);
+        Some((head.status.as_u16(), fault::message_in(&body).unwrap_or_else(text)))
+    };
+    if let Some((status, message)) = failure {
+        return Err(upstream_failed(lease, status, &message));
+    }
+    if let Err(failed) = check_model(job, &lease, &watch) {
+        lease.finish(End::Gone);
+        return Err(failed);
+    }
+    let turn = if watch.tool_calls { TurnAfter::Unfinished } else { TurnAfter::Finished };
+    note_served(job, &lease);
+    lease.finish(End::Answered { turn });
+    Ok(Answer {
+        status: head.status,
+        headers: answer_headers(&head.headers),
+        content: Content::Whole(body, watch),
+    })
+}
+
+/// A stream, read up to the first frame that says something.
+async fn stream(
+    job: &Job,
+    attempt: &Attempt,
+    lease: Lease,
+    response: Response<Incoming>,
+) -> Result<Answer, Failed> {
+    let (head, mut upstream) = response.into_parts();
+    let (mut decoder, mut watch) = (Decoder::default(), Watch::default());
+    let (mut first, mut frames) = (std::collections::VecDeque::new(), Vec::new());
+    let done = loop {
+        let broke = |cause: String| {
+            let message = format!("{}'s stream broke off before its first token: {cause}", attempt.model);
+            Failed::Gone(Error::new(Fault::Provider, 502, "stream_broken", message))
+        };
+        let chunk = match upstream.frame().await {
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(error)) => return Err(ended(lease, End::Failed, broke(error.to_string()))),
+            None => return Err(ended(lease, End::Failed, broke("the provider closed it".to_owned()))),
+        };
+        let whole = decoder.feed(chunk, &mut frames);
+        let whole = whole.map_err(|error| broke(error.to_string()))?;
+        let (mut says_something, mut is_done) = (false, false);
+        for frame in frames.drain(..) {
+            match watch.frame(&frame) {
+                Seen::Comment => {}
+                Seen::Delta => says_something = true,
+                Seen::Done => is_done = true,
+                Seen::Error(message) => return Err(upstream_failed(lease, 502, &message)),
+            }
+        }
+        if !whole.is_empty() {
+            first.push_back(whole);
+        }
+        if says_something || is_done {
+            break is_done;
+        }
+    };
+    if let Err(failed) = check_model(job, &lease, &watch) {
+        lease.finish(End::Gone);
+        return Err(failed);
+    }
+    note_served(job, &lease);
+    let first_token = Instant::now();
+    let upstream = Slot::new(upstream);
+    let opened = Opened { lease, upstream, first, watch, decoder, done, first_token };
+    Ok(Answer {
+        status: head.status,
+        headers: answer_headers(&head.headers),
+        content: Content::Stream(Box::new(opened)),
+    })
+}
+
+fn ended(lease: Lease, end: End, failed: Failed) -> Failed {
+    lease.finish(end);
+    failed
+}
+
+fn note_served(job: &Job, lease: &Lease) {
+    job.note_attempt(|attempt| "served".clone_into(&mut attempt.outcome));
+    job.note(|record| record.model = Some(lease.model().to_string()));
+}
+
+/// With exactly one model loaded, LM Studio lets it answer for a name it does not know. An answer by another known model
+/// means that ours is gone.
+fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
+    let Some(named) = watch.model.as_deref() else { return Ok(()) };
+    if named.eq_ignore_ascii_case(lease.instance().as_str()) || named.eq_ignore_ascii_case(lease.model().key()) {
+        return Ok(());
+    }
+    match job.gateway.residency.directory().exact(named) {
+        Some(other) if other.id != *lease.model() => {
+            let message = format!("{named} answered in the place of {}, which is gone", lease.instance());
+            Err(Failed::Gone(Error::new(Fault::Provider, 503, "wrong_model", message)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a provider's refusal means: its texts and statuses say whether another try can help.
+fn upstream_failed(lease: Lease, status: u16, message: &str) -> Failed {
+    let error = fault::provider(status, message);
+    match fault::class(message) {
+        Class::Gone => ended(lease, End::Gone, Failed::Gone(error)),
+        Class::ContextOverflow => ended(lease, End::Failed, Failed::Stop(error)),
+        Class::Other if matches!(status, 401 | 403 | 408 | 429 | 500..) => {
+            ended(lease, End::Failed, Failed::Next(error))
+        }
+        Class::Other => ended(lease, End::Failed, Failed::Stop(error)),
+    }
+}
+
+fn unreachable(error: &SendError) -> Failed {
+    match error {
+        SendError::Broken { .. } => {
+            Failed::Gone(Error::new(Fault::Provider, 502, "provider_broke_off", error.to_string()))
+        }
+        SendError::Connect { .. } | SendError::NoProvider(_) => {
+            let wait = std::time::Duration::from_secs(5);
+            Failed::Next(Error::new(Fault::Provider, 503, "provider_down", error.to_string()).retry_after(wait))
+        }
+    }
+}
+
+/// A refused claim, as the client is told of it if nothing else helps.
+fn refused(refused: Refused) -> Failed {
+    let (fault, status, code) = match &refused.reason {
+        Reason::QueueFull => (Fault::Gateway, 429, "queue_full"),
+        Reason::DrainTimeout => (Fault::Gateway, 503, "models_busy"),
+        Reason::LoadFailed { .. } => (Fault::Provider, 503, "load_failed"),
+        Reason::ProviderDown { .. } => (Fault::Provider, 503, "provider_down"),
+        Reason::UnknownModel => (Fault::Provider, 404, "model_not_found"),
+        Reason::WouldSwap => (Fault::Gateway, 503, "would_swap"),
+        Reason::WantsPinned => (Fault::Gateway, 503, "models_pinned"),
+        Reason::ShuttingDown => (Fault::Gateway, 503, "shutting_down"),
+    };
+    let mut error = Error::new(fault, status, code, refused.to_string());
+    error.retry_after = refused.retry_after;
+    match refused.reason {
+        Reason::ShuttingDown | Reason::QueueFull => Failed::Stop(error),
+        _ => Failed::Next(error),
+    }
+}

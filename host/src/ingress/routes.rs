@@ -1,0 +1,106 @@
+//! Which request goes where. Chat requests take the short way to the exchange; the rest is a small axum router.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{Method, Request, StatusCode};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use super::{Config, guard, models, read};
+use crate::error::{Error, Fault};
+use crate::exchange::{self, Gateway, Inbound};
+use crate::splice::body::ResponseBody;
+use crate::wire::fault;
+
+/// What goes out: an exchange's own body, or axum's.
+pub type Outbound = Either<ResponseBody, Body>;
+
+/// Where requests go.
+#[derive(Clone)]
+pub struct Front {
+    config: Arc<Config>,
+    gateway: Arc<Gateway>,
+    rest: Router,
+}
+
+// === impl Front ===
+
+impl Front {
+    /// The public surface, and `admin` nested at `/pointsman/v1`.
+    pub fn new(config: Config, gateway: Arc<Gateway>, admin: Router) -> Self {
+        let rest = Router::new()
+            .route("/", get(|| async { "pointsman\n" }))
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/v1/models", get(models::list))
+            .route("/v1/models/{*id}", get(models::one))
+            .with_state(gateway.clone())
+            .nest("/pointsman/v1", admin)
+            .fallback(not_found)
+            .method_not_allowed_fallback(not_found);
+        Self { config: Arc::new(config), gateway, rest }
+    }
+
+    /// Answers one request.
+    pub async fn serve(self, request: Request<Incoming>) -> Result<http::Response<Outbound>, Infallible> {
+        let client = match guard::admit(&self.config, request.headers()) {
+            Ok(client) => client,
+            Err(error) if is_open(request.uri().path()) => {
+                tracing::debug!("let through to an open path: {error}");
+                None
+            }
+            Err(error) => return Ok(exchange::error_in_full(&error).map(Either::Left)),
+        };
+        if request.method() == Method::POST && request.uri().path() == "/v1/chat/completions" {
+            return Ok(self.chat(request, client).await.map(Either::Left));
+        }
+        let mut rest = self.rest;
+        let Ok(response) = rest.call(request).await;
+        Ok(response.map(Either::Right))
+    }
+
+    async fn chat(self, request: Request<Incoming>, client: Option<String>) -> http::Response<ResponseBody> {
+        let (head, body) = request.into_parts();
+        match read::body(&self.config, &head.headers, body).await {
+            Ok(body) => exchange::chat(&self.gateway, Inbound { headers: head.headers, body, client }).await,
+            Err(error) => exchange::error_in_full(&error),
+        }
+    }
+}
+
+/// Health is asked by whoever watches the machine; the admin API has a token of its own.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz") || path.starts_with("/pointsman/v1/")
+}
+
+/// Ready as soon as some provider has said which models there are.
+async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    if gateway.residency.directory().models().is_empty() {
+        let message = "no provider has listed a model yet; `pointsman doctor` says why\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+    }
+    "ready\n".into_response()
+}
+
+async fn not_found(request: axum::extract::Request) -> Response {
+    let message = format!(
+        "{} {} is not served here; POST /v1/chat/completions, GET /v1/models and GET /healthz are",
+        request.method(),
+        request.uri().path()
+    );
+    refused(&Error::new(Fault::Client, 404, "not_found", message))
+}
+
+/// An error as axum's response.
+pub fn refused(error: &Error) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = [(http::header::CONTENT_TYPE, "application/json")];
+    (status, headers, fault::openai_body(error)).into_response()
+}

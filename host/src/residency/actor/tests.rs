@@ -1,0 +1,297 @@
+//! The owner with a made-up provider under paused time: what the planner's tests cannot see, because it happens between
+//! tasks.
+
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::id::RequestId;
+use crate::model::Kind;
+use crate::provider::{Answer, Listed, LoadRequest, Loaded, Readiness, Resident, Settings};
+use crate::residency::{End, Mode, Phase, Reason, Residency, TurnAfter};
+use crate::turn::verdict::{Afterwards, Swap};
+
+const DONE: End = End::Answered { turn: TurnAfter::Finished };
+const ROUTED: Purpose = Purpose::Routed { swap: Swap::Wait, afterwards: Afterwards::Restore };
+
+/// Models `a` and `b`; every call takes its time.
+#[derive(Default)]
+struct Fake {
+    memory: Mutex<Vec<String>>,
+    calls: Mutex<Vec<String>>,
+    is_down: AtomicBool,
+}
+
+const LOAD_TIME: Duration = Duration::from_secs(6);
+
+impl Fake {
+    fn holding(key: &str) -> Arc<Self> {
+        let fake = Self::default();
+        fake.memory.lock().unwrap().push(key.to_owned());
+        Arc::new(fake)
+    }
+
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    fn resident(&self) -> Vec<String> {
+        self.memory.lock().unwrap().clone()
+    }
+}
+
+impl Provider for Fake {
+    fn name(&self) -> &'static str {
+        "p"
+    }
+
+    fn list(&self) -> Answer<'_, Vec<Listed>> {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            if self.is_down.load(Ordering::Relaxed) {
+                return Err(Error::Unreachable("refused".to_owned()));
+            }
+            Ok(["a", "b"].map(|key| listed(key, &self.resident())).to_vec())
+        })
+    }
+
+    fn load(&self, request: LoadRequest) -> Answer<'_, Loaded> {
+        Box::pin(async move {
+            let key = request.model.key().to_owned();
+            self.calls.lock().unwrap().push(format!("load {key}"));
+            tokio::time::sleep(LOAD_TIME).await;
+            self.memory.lock().unwrap().push(key.clone());
+            let instance = InstanceId::new(key);
+            Ok(Loaded { instance, settings: request.settings, parallel: NonZeroU32::new(2), took: None })
+        })
+    }
+
+    fn unload(&self, instance: InstanceId) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.calls.lock().unwrap().push(format!("unload {instance}"));
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            self.memory.lock().unwrap().retain(|id| id != instance.as_str());
+            Ok(())
+        })
+    }
+}
+
+fn listed(key: &str, memory: &[String]) -> Listed {
+    let instances = memory.iter().filter(|id| *id == key).map(|id| Resident {
+        id: InstanceId::new(id.as_str()),
+        readiness: Readiness::Ready,
+        settings: Settings { context_length: Some(8192), ..Settings::default() },
+        parallel: NonZeroU32::new(2),
+        remaining_ttl: None,
+    });
+    Listed {
+        key: key.to_owned(),
+        display_name: key.to_owned(),
+        kind: Kind::Language,
+        vision: false,
+        tool_use: false,
+        reasoning: false,
+        local: true,
+        max_context: Some(32_768),
+        size_bytes: None,
+        instances: instances.collect(),
+    }
+}
+
+fn claim(key: &str, purpose: Purpose) -> Claim {
+    Claim {
+        model: ModelId::of("p", key),
+        purpose,
+        session: SessionKey::new("s"),
+        request: RequestId::new("r"),
+        prompt_tokens: 100,
+        output_tokens: 100,
+        context_length: None,
+        progress: Arc::default(),
+    }
+}
+
+/// Runs a scenario beside the owner; afterwards the owner is shut down and must end.
+async fn with<F: Future>(
+    fake: &Arc<Fake>,
+    config: Config,
+    scenario: impl FnOnce(Residency) -> F,
+) -> F::Output {
+    let (residency, actor) = Residency::new(config, fake.clone(), Vec::new());
+    let scenario = async {
+        let output = scenario(residency.clone()).await;
+        residency.shutdown().await;
+        drop(residency);
+        output
+    };
+    futures_util::future::join(actor.run(), scenario).await.1
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swap_there_and_back() {
+    let fake = Fake::holding("a");
+    with(&fake, Config::default(), async |residency| {
+        let claim = claim("b", ROUTED);
+        let progress = claim.progress.clone();
+        let mut acquire = residency.acquire(claim);
+        let early = tokio::time::timeout(Duration::from_secs(3), &mut acquire).await;
+        assert!(early.is_err());
+        assert_eq!(progress.read().unwrap().phase, Phase::Loading);
+        let lease = acquire.await.unwrap();
+        assert_eq!((lease.model().key(), lease.instance().as_str()), ("b", "b"));
+        let timings = lease.timings();
+        assert!(
+            timings.loaded.unwrap() >= LOAD_TIME && timings.unloaded.is_some() && timings.drained.is_none()
+        );
+        assert!(progress.read().is_none());
+        assert!(residency.directory().get(&ModelId::of("p", "b")).unwrap().is_resident());
+        lease.finish(DONE);
+        tokio::time::sleep(LOAD_TIME * 2).await;
+        assert_eq!(fake.calls(), ["unload a", "load b", "unload b", "load a"]);
+    })
+    .await;
+    assert_eq!(fake.resident(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hot_path_does_not_ask_the_owner() {
+    let fake = Fake::holding("a");
+    let (residency, actor) = Residency::new(Config::default(), fake.clone(), Vec::new());
+    let mut run = Box::pin(actor.run());
+    let first = residency.acquire(claim("a", Purpose::Plain));
+    let first = tokio::select! {
+        _ = &mut run => panic!("the owner ended"),
+        lease = first => lease.unwrap(),
+    };
+    first.finish(DONE);
+    // The end of that one opens the gate; from now on nobody polls the owner.
+    let _ = tokio::time::timeout(Duration::from_millis(1), &mut run).await;
+    for _ in 0..3 {
+        let lease = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
+        lease.finish(DONE);
+    }
+    residency.turn_over(&SessionKey::new("s"));
+    let shutdown = futures_util::future::join(run, residency.shutdown());
+    shutdown.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_claim_leaves_the_queue_and_a_dropped_lease_is_released() {
+    let fake = Fake::holding("a");
+    with(&fake, Config::default(), async |residency| {
+        let lease = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
+        let waiting = residency.acquire(claim("b", ROUTED));
+        assert!(tokio::time::timeout(Duration::from_secs(1), waiting).await.is_err());
+        assert!(residency.report().await.unwrap().waiters.is_empty());
+        drop(lease);
+        let report = residency.report().await.unwrap();
+        assert_eq!(report.instances.iter().map(|it| it.leases).sum::<u32>(), 0);
+        assert_eq!(fake.calls(), [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_to_a_client_that_left_in_that_moment_is_given_back() {
+    let fake = Fake::holding("a");
+    with(&fake, Config::default(), async |residency| {
+        // The first poll sends the claim; the owner grants it before the future is polled again.
+        let mut acquire = Box::pin(residency.acquire(claim("a", Purpose::Plain)));
+        assert!(tokio::time::timeout(Duration::ZERO, &mut acquire).await.is_err());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(acquire);
+        let report = residency.report().await.unwrap();
+        assert_eq!(report.instances.iter().map(|it| it.leases).sum::<u32>(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_behind_a_closed_gate_is_broken_off() {
+    let fake = Fake::holding("a");
+    with(&fake, Config::default(), async |residency| {
+        let slow = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
+        let busy = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
+        let aborted = Arc::new(AtomicBool::new(false));
+        let flag = aborted.clone();
+        slow.on_abort(Box::new(move || flag.store(true, Ordering::Relaxed)));
+        slow.meter().delivered();
+        busy.on_abort(Box::new(|| panic!("it is the model that is slow")));
+        busy.meter().delivered();
+        busy.meter().waiting();
+        let waiting = residency.acquire(claim("b", ROUTED));
+        let begin = tokio::time::Instant::now();
+        let release = async {
+            tokio::time::sleep(Duration::from_secs(90)).await;
+            busy.finish(DONE);
+        };
+        let (lease, ()) = futures_util::future::join(waiting, release).await;
+        assert!(aborted.load(Ordering::Relaxed));
+        assert!(begin.elapsed() >= Duration::from_secs(90));
+        let lease = lease.unwrap();
+        // The aborted lease was released by the abort; dropping it now changes nothing.
+        drop(slow);
+        assert_eq!(residency.report().await.unwrap().instances.iter().map(|it| it.leases).sum::<u32>(), 1);
+        lease.finish(DONE);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_down_refuses_at_once_and_serves_when_it_is_back() {
+    let fake = Fake::holding("a");
+    fake.is_down.store(true, Ordering::Relaxed);
+    with(&fake, Config::default(), async |residency| {
+        let refused = residency.acquire(claim("a", Purpose::Plain)).await.unwrap_err();
+        assert!(matches!(refused.reason, Reason::ProviderDown { .. }));
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(5)));
+        fake.is_down.store(false, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        residency.acquire(claim("a", Purpose::Plain)).await.unwrap().finish(DONE);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_in_mid_load_awaits_the_load_and_goes_back() {
+    let fake = Fake::holding("a");
+    with(&fake, Config::default(), async |residency| {
+        let waiting = residency.acquire(claim("b", ROUTED));
+        assert!(tokio::time::timeout(Duration::from_secs(2), waiting).await.is_err());
+    })
+    .await;
+    assert_eq!(fake.calls(), ["unload a", "load b", "unload b", "load a"]);
+    assert_eq!(fake.resident(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_without_handles_ends() {
+    let fake = Fake::holding("a");
+    let (residency, actor) = Residency::new(Config::default(), fake, Vec::new());
+    drop(residency);
+    actor.run().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_shutdown_claims_are_refused() {
+    let fake = Fake::holding("a");
+    let (residency, actor) = Residency::new(Config::default(), fake, Vec::new());
+    futures_util::future::join(actor.run(), residency.shutdown()).await;
+    let refused = residency.acquire(claim("b", Purpose::Plain)).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::ShuttingDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_mode_provider_everything_is_granted_and_nothing_is_loaded() {
+    let fake = Fake::holding("a");
+    let config = Config { mode: Mode::Provider, ..Config::default() };
+    with(&fake, config, async |residency| {
+        let a = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
+        let b = residency.acquire(claim("b", ROUTED)).await.unwrap();
+        assert_eq!(b.instance().as_str(), "b");
+        drop((a, b));
+    })
+    .await;
+    assert_eq!(fake.calls(), [""; 0]);
+}

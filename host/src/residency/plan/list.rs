@@ -1,0 +1,336 @@
+//! What providers list, taken into the state: new models, instances that came or went by others' doing, and whether
+//! the provider is there at all.
+//!
+//! A list is the truth of the moment it was asked for, not of the one it arrives in: whatever we did since is newer.
+//! Providers may also lag behind their own answers for a moment; within that moment our own effects count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::memory::{Held, Known, Owner, State};
+use super::pace::Pace;
+use super::swap::Step;
+use super::{Asked, Effect, LinkState, Mutant, Notice, Planner};
+use crate::id::{InstanceId, ModelId};
+use crate::model::Kind;
+use crate::provider::{Error, Listed, Readiness, Resident, Settings};
+use crate::residency::claim::{Reason, Refused};
+use crate::residency::config::Mode;
+use crate::residency::gate::{Ends, Gate, Newcomers};
+
+/// How often a provider is asked.
+const RELIST: Duration = Duration::from_secs(10);
+
+/// How often at least, while it generates.
+const RELIST_BUSY: Duration = Duration::from_secs(60);
+
+/// The first pause after a list that failed or did not settle things; doubles to [`RELIST`].
+pub(super) const RELIST_FIRST: Duration = Duration::from_millis(500);
+
+/// How long a list may lack what was just loaded.
+pub(super) const LIST_LAG: Duration = Duration::from_secs(15);
+
+/// How long a list may show what was just unloaded.
+pub(super) const UNLOAD_LAG: Duration = Duration::from_secs(5);
+
+/// Failures in a row, other than a refused connection, after which a provider counts as down.
+const FAILURES_MOST: u32 = 3;
+
+// === impl Planner: asking ===
+
+impl Planner {
+    /// A list is needed that is asked for after this moment.
+    pub(super) fn want_list(&mut self) {
+        self.link.wanted = Some(Asked(self.clock));
+    }
+
+    /// A list is needed in a while.
+    pub(super) fn want_list_in(&mut self, pause: Duration) {
+        self.link.due = self.link.due.min(self.now + pause);
+    }
+
+    /// Asks, if it is time to and nothing is on its way.
+    pub(super) fn ask_for_list(&mut self) {
+        if self.link.asking.is_some() || (self.link.wanted.is_none() && self.now < self.link.due) {
+            return;
+        }
+        let generates = || self.instances.values().any(|held| !held.is_idle());
+        let is_fresh = self.link.listed.is_some_and(|at| self.now < at + RELIST_BUSY);
+        let is_quiet = self.language.swap.is_none() && self.embedding.swap.is_none();
+        if self.link.wanted.is_none() && self.is_up() && is_fresh && is_quiet && generates() {
+            self.link.due = self.now + RELIST;
+            return;
+        }
+        let asked = Asked(self.tick_clock());
+        self.link.asking = Some(asked);
+        self.link.due = self.now + RELIST;
+        self.effects.push(Effect::List(asked));
+    }
+
+    /// An exchange was told that the instance is not there.
+    pub(super) fn doubt(&mut self, instance: &InstanceId, gate: &Arc<Gate>) {
+        let (now, doubted) = (self.now, Asked(self.clock));
+        if let Some(held) = self.instances.get_mut(instance)
+            && Arc::ptr_eq(&held.gate, gate)
+        {
+            held.doubted = Some(doubted);
+            held.lag_until = now;
+            self.want_list();
+        }
+    }
+
+    /// An effect failed: what it means for the provider, a list must tell.
+    pub(super) fn note_error(&mut self, error: &Error) {
+        if error.is_uncertain() || matches!(error, Error::UnknownModel(_)) {
+            self.want_list();
+        }
+    }
+}
+
+// === impl Planner: answers ===
+
+impl Planner {
+    /// A list arrived or failed.
+    pub(super) fn on_listed(&mut self, asked: Asked, result: Result<Vec<Listed>, Error>) {
+        if self.link.asking == Some(asked) {
+            self.link.asking = None;
+        }
+        if self.link.wanted.is_some_and(|wanted| wanted <= asked) {
+            self.link.wanted = None;
+        }
+        match result {
+            Ok(listed) => self.on_good_list(asked, listed),
+            Err(error) => self.on_failed_list(&error),
+        }
+    }
+
+    fn on_failed_list(&mut self, error: &Error) {
+        self.link.failures = self.link.failures.saturating_add(1);
+        let pause = RELIST_FIRST.saturating_mul(1 << self.link.failures.min(8)).min(RELIST);
+        self.link.due = self.now + pause;
+        self.link.wanted = None;
+        let is_definite =
+            matches!(error, Error::Unreachable(_) | Error::Unauthorised(_) | Error::Unsupported(_));
+        if !is_definite && self.link.failures < FAILURES_MOST {
+            return;
+        }
+        let message = error.to_string();
+        self.link.state = LinkState::Down(message.clone());
+        self.published_is_stale = true;
+        for kind in [Kind::Language, Kind::Embedding] {
+            // What is on its way is awaited; what only waits for lists is dropped.
+            let waits = |step| matches!(step, Step::Confirming { .. } | Step::Searching { .. });
+            let swap = self.lane_mut(kind).swap.take_if(|swap| waits(swap.step));
+            if let Some(swap) = swap
+                && matches!(swap.step, Step::Searching { .. })
+                && let Some(model) = swap.goal.model()
+            {
+                self.orphans.push(model.clone());
+            }
+        }
+        let refused = Refused::retry(Reason::ProviderDown { message }, super::claims::RETRY_DOWN);
+        self.refuse_all(&refused, |_, _| true);
+    }
+
+    fn on_good_list(&mut self, asked: Asked, listed: Vec<Listed>) {
+        let before = std::mem::replace(&mut self.link.state, LinkState::Up);
+        self.published_is_stale |= before != LinkState::Up;
+        self.link.failures = 0;
+        self.link.listed = Some(self.now);
+        self.link.due = self.now + RELIST;
+        let residents = self.take_models(listed);
+        if self.config.mode == Mode::Provider {
+            self.take_all_as_resident();
+            return;
+        }
+        let shown: BTreeSet<InstanceId> =
+            residents.iter().map(|(_, _, resident)| resident.id.clone()).collect();
+        for (model, kind, resident) in residents {
+            self.take_resident(asked, &before, &model, kind, resident);
+        }
+        self.drop_absent(asked, &before, &shown);
+        for kind in [Kind::Language, Kind::Embedding] {
+            self.swap_on_list(kind, asked, &shown);
+        }
+    }
+
+    /// Facts of models; returns their instances. The same key may be listed more than once, by variant.
+    fn take_models(&mut self, listed: Vec<Listed>) -> Vec<(ModelId, Kind, Resident)> {
+        let mut residents = Vec::new();
+        let mut order = Vec::new();
+        let mut known = BTreeMap::new();
+        for mut facts in listed {
+            let model = ModelId::of(&self.provider, &facts.key);
+            let kind = facts.kind;
+            residents.extend(facts.instances.drain(..).map(|resident| (model.clone(), kind, resident)));
+            if known.contains_key(&model) {
+                continue;
+            }
+            let before = self.models.remove(&model);
+            if before.as_ref().is_none_or(|before| before.facts != facts) {
+                self.published_is_stale = true;
+            }
+            if before.is_none() && self.link.listed.is_some() {
+                self.effects.push(Effect::Notice(Notice::Discovered(model.clone())));
+            }
+            let (load_time, pace) =
+                before.map_or((None, Pace::default()), |before| (before.load_time, before.pace));
+            known.insert(model.clone(), Known { facts, load_time, pace });
+            order.push(model);
+        }
+        for removed in std::mem::replace(&mut self.models, known).into_keys() {
+            self.published_is_stale = true;
+            self.effects.push(Effect::Notice(Notice::Removed(removed)));
+        }
+        self.order = order;
+        residents
+    }
+
+    fn take_resident(
+        &mut self,
+        asked: Asked,
+        before: &LinkState,
+        model: &ModelId,
+        kind: Kind,
+        resident: Resident,
+    ) {
+        let believes_all = self.has(Mutant::BelievesStaleLists);
+        let is_buried = self
+            .tombs
+            .get(&resident.id)
+            .is_some_and(|tomb| asked < tomb.asked_after || self.now < tomb.until);
+        if is_buried && !believes_all {
+            return;
+        }
+        let limit = resident.parallel.map(std::num::NonZeroU32::get);
+        let state = State::of(resident.readiness);
+        if let Some(held) = self.instances.get_mut(&resident.id).filter(|held| held.model == *model) {
+            if held.state == State::Unloading {
+                return;
+            }
+            let settings = resident.settings.or(held.settings);
+            let cleared = held.doubted.take_if(|doubted| *doubted <= asked).is_some();
+            if cleared || held.settings != settings || held.state != state {
+                (held.settings, held.state) = (settings, state);
+                (self.published_is_stale, self.changed) = (true, true);
+            }
+            limit.into_iter().for_each(|limit| held.gate.set_limit(limit));
+            return;
+        }
+        let swap = self.lane(kind).swap.as_ref();
+        let is_being_loaded = swap
+            .is_some_and(|swap| matches!(swap.step, Step::Loading(_)) && swap.goal.model() == Some(model));
+        if is_being_loaded && !believes_all {
+            // Ours, about to be announced by the answer to the load.
+            return;
+        }
+        let was_searched = swap.is_some_and(|swap| {
+            matches!(swap.step, Step::Searching { .. }) && swap.goal.model() == Some(model)
+        });
+        let orphan = self.orphans.iter().position(|orphan| orphan == model);
+        let is_ours = was_searched || orphan.is_some();
+        if let Some(orphan) = orphan {
+            self.orphans.swap_remove(orphan);
+        }
+        let held = Held {
+            model: model.clone(),
+            kind,
+            gate: Arc::new(Gate::new(limit.unwrap_or(u32::MAX))),
+            state,
+            settings: resident.settings,
+            owner: if is_ours { Owner::Gateway } else { Owner::SomeoneElse },
+            context_is_final: false,
+            closing: false,
+            batch: BTreeSet::new(),
+            spared_until: None,
+            known_since: asked,
+            lag_until: self.now,
+            doubted: None,
+        };
+        self.instances.insert(resident.id.clone(), held);
+        self.published_is_stale = true;
+        self.changed = true;
+        if !is_ours {
+            // Someone chose it; or, at the first list, it is what the baseline begins with.
+            self.choose(model, &resident.id);
+        }
+        if *before != LinkState::Unknown {
+            self.effects.push(Effect::Notice(Notice::Loaded(model.clone(), resident.id)));
+        }
+    }
+
+    /// What was there and is not listed any more has gone by others' doing.
+    fn drop_absent(&mut self, asked: Asked, before: &LinkState, shown: &BTreeSet<InstanceId>) {
+        let now = self.now;
+        let believes_all = self.has(Mutant::BelievesStaleLists);
+        let is_gone = |held: &Held| match held.doubted {
+            _ if believes_all => true,
+            _ if held.state == State::Unloading => false,
+            Some(doubted) => doubted <= asked && held.lag_until <= now,
+            None => held.known_since < asked && held.lag_until <= now,
+        };
+        if self.instances.values().any(|held| held.doubted.is_some()) {
+            self.want_list_in(RELIST_FIRST);
+        }
+        let gone = |(id, held): &(&InstanceId, &Held)| !shown.contains(*id) && is_gone(held);
+        let gone: Vec<(InstanceId, ModelId, bool)> = self
+            .instances
+            .iter()
+            .filter(gone)
+            .map(|(id, held)| (id.clone(), held.model.clone(), held.doubted.is_some()))
+            .collect();
+        for (id, model, was_doubted) in gone {
+            self.remove_instance(&id);
+            let vanished = was_doubted || *before != LinkState::Up;
+            if !vanished && !self.is_resident(&model) {
+                self.baseline.remove(&model);
+            }
+        }
+    }
+
+    /// Forgets an instance that is not in memory any more.
+    pub(super) fn remove_instance(&mut self, id: &InstanceId) {
+        let Some(held) = self.instances.remove(id) else { return };
+        held.gate.set(Newcomers::Ask, Ends::Told);
+        self.effects.push(Effect::Notice(Notice::Unloaded(held.model, id.clone())));
+        self.published_is_stale = true;
+        self.changed = true;
+    }
+
+    /// Mode `provider`: every listed model counts as resident, under its own key.
+    fn take_all_as_resident(&mut self) {
+        let models: Vec<(ModelId, Kind)> =
+            self.models.iter().map(|(model, known)| (model.clone(), known.facts.kind)).collect();
+        self.instances.retain(|_, held| models.iter().any(|(model, _)| *model == held.model));
+        for (model, kind) in models {
+            let id = InstanceId::new(model.key());
+            self.instances.entry(id).or_insert_with(|| Held {
+                model,
+                kind,
+                gate: Arc::new(Gate::new(u32::MAX)),
+                state: State::Ready,
+                settings: Settings::default(),
+                owner: Owner::SomeoneElse,
+                context_is_final: true,
+                closing: false,
+                batch: BTreeSet::new(),
+                spared_until: None,
+                known_since: Asked(0),
+                lag_until: self.now,
+                doubted: None,
+            });
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn of(readiness: Readiness) -> Self {
+        match readiness {
+            Readiness::Ready => Self::Ready,
+            Readiness::Loading => Self::Loading,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What is in the device's memory and what is known of the models that could be: facts, gates, measured costs, and the
+//! questions every decision asks of them.
+//!
+//! Nothing in this file decides or sends anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::pace::Pace;
+use super::{Asked, LinkState, Mutant, Planner, Ticket, Waiter};
+use crate::id::{InstanceId, ModelId};
+use crate::model::Kind;
+use crate::provider::{Listed, Settings};
+use crate::residency::config::{MAX_WAIT_LEAST, MAX_WAIT_MOST, SWAP_UNMEASURED};
+use crate::residency::gate::{Ends, Gate, Newcomers};
+
+/// A model that the provider lists.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// As listed, without instances.
+    pub(super) facts: Listed,
+    /// How long its last load took here.
+    pub(super) load_time: Option<Duration>,
+    /// After refusals for memory.
+    pub(super) pace: Pace,
+}
+
+/// An instance in memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) model: ModelId,
+    pub(super) kind: Kind,
+    pub(super) gate: Arc<Gate>,
+    pub(super) state: State,
+    pub(super) settings: Settings,
+    pub(super) owner: Owner,
+    /// A reload would not bring more context.
+    pub(super) context_is_final: bool,
+    /// A swap waits for its leases to end.
+    pub(super) closing: bool,
+    /// Those who waited when its load completed and have not been served.
+    pub(super) batch: BTreeSet<Ticket>,
+    /// After a drain that took too long: not closed again before.
+    pub(super) spared_until: Option<Instant>,
+    /// A list asked for before this knows nothing of it.
+    pub(super) known_since: Asked,
+    /// A provider's list may lag behind its own answers until then.
+    pub(super) lag_until: Instant,
+    /// An exchange was told that it is not there; the list asked for then decides.
+    pub(super) doubted: Option<Asked>,
+}
+
+/// Where an instance is in its life, as far as we know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Ready,
+    /// By someone else's doing.
+    Loading,
+    Unloading,
+}
+
+/// Who loaded an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Gateway,
+    SomeoneElse,
+}
+
+// === impl Held ===
+
+impl Held {
+    /// It answers, and nothing speaks against new leases.
+    pub(super) fn admits(&self) -> bool {
+        self.state == State::Ready && !self.closing && self.doubted.is_none()
+    }
+
+    /// What becomes of it is not in our hands at the moment.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.state == State::Loading || self.doubted.is_some()
+    }
+
+    /// It is alone with nobody inside.
+    pub(super) fn is_idle(&self) -> bool {
+        self.gate.count() == 0
+    }
+}
+
+// === impl Planner: questions ===
+
+impl Planner {
+    /// Instances of a kind.
+    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&InstanceId, &Held)> {
+        self.instances.iter().filter(move |(_, held)| held.kind == kind)
+    }
+
+    /// Instances of a model.
+    pub(super) fn of_model(&self, model: &ModelId) -> impl Iterator<Item = (&InstanceId, &Held)> {
+        self.instances.iter().filter(move |(_, held)| held.model == *model)
+    }
+
+    /// Some instance of the model is in memory and stays there for now.
+    pub(super) fn is_resident(&self, model: &ModelId) -> bool {
+        self.of_model(model).any(|(_, held)| held.state != State::Unloading)
+    }
+
+    /// The model's kind; language where it is not known.
+    pub(super) fn kind_of(&self, model: &ModelId) -> Kind {
+        self.models.get(model).map_or(Kind::Language, |known| known.facts.kind)
+    }
+
+    /// The instance has context for so many tokens, or no reload would give it more.
+    pub(super) fn has_context(&self, held: &Held, tokens: u32) -> bool {
+        let Some(context) = held.settings.context_length else { return true };
+        let most = self.models.get(&held.model).and_then(|known| known.facts.max_context);
+        held.context_is_final || context >= tokens || most.is_some_and(|most| context >= most)
+    }
+
+    /// An instance that could serve the waiter now or when one of its leases ends.
+    pub(super) fn serves(&self, waiter: &Waiter, held: &Held) -> bool {
+        held.admits() && self.would_serve(waiter, held)
+    }
+
+    /// An instance that could serve the waiter if its gate were open.
+    pub(super) fn would_serve(&self, waiter: &Waiter, held: &Held) -> bool {
+        held.model == *waiter.model() && self.has_context(held, waiter.prompt_tokens())
+    }
+
+    /// The waiter can only be served after a load.
+    pub(super) fn needs_load(&self, waiter: &Waiter) -> bool {
+        waiter.wants_it_loaded() && !self.of_model(waiter.model()).any(|(_, held)| self.serves(waiter, held))
+    }
+
+    /// The next request of an unfinished turn, or of the turn a skill's wish was made for, needs it.
+    pub(super) fn is_wanted(&self, model: &ModelId) -> bool {
+        self.turns.want(model, self.now) || self.hopes.iter().any(|hope| hope.wants(model))
+    }
+
+    /// It is kept by a pin.
+    pub(super) fn is_pinned(&self, model: &ModelId) -> bool {
+        !self.has(Mutant::EvictsPinned) && self.pins.iter().any(|(pinned, _)| pinned == model)
+    }
+
+    /// Rule 8: it is left alone after a drain that took too long.
+    pub(super) fn is_spared(&self, held: &Held) -> bool {
+        held.spared_until.is_some_and(|until| until > self.now)
+    }
+
+    /// Rule 5: it may go without anyone noticing.
+    pub(super) fn is_free(&self, held: &Held) -> bool {
+        let ready = held.state == State::Ready && held.doubted.is_none();
+        ready
+            && (held.is_idle() || self.has(Mutant::NoDrain))
+            && held.batch.is_empty()
+            && !self.is_wanted(&held.model)
+    }
+
+    /// How long a swap to the model is thought to take.
+    pub(super) fn swap_cost(&self, model: &ModelId) -> Duration {
+        let load = self.models.get(model).and_then(|known| known.load_time);
+        load.map_or(SWAP_UNMEASURED, |load| load + self.unload_time.unwrap_or_default())
+    }
+
+    /// Rule 6: how long a waiter for the model respects the wants of others.
+    pub(super) fn max_wait(&self, model: &ModelId) -> Duration {
+        self.config
+            .max_wait
+            .unwrap_or_else(|| (self.swap_cost(model) * 3).clamp(MAX_WAIT_LEAST, MAX_WAIT_MOST))
+    }
+
+    /// Rule 6: the waiter has waited long enough.
+    pub(super) fn is_overdue(&self, waiter: &Waiter) -> bool {
+        !self.has(Mutant::UnboundedQueueJumping) && self.now >= waiter.since + self.max_wait(waiter.model())
+    }
+
+    /// The provider answers, as far as we know.
+    pub(super) fn is_up(&self) -> bool {
+        self.link.state == LinkState::Up
+    }
+
+    /// Something waits, runs out, is on its way or must be put back: every end matters.
+    fn must_be_told(&self) -> bool {
+        let lanes = [Kind::Language, Kind::Embedding];
+        !self.queue.is_empty()
+            || self.turns.len() > 0
+            || !self.hopes.is_empty()
+            || self.shutdown.is_some()
+            || lanes.into_iter().any(|kind| self.lane(kind).swap.is_some() || !self.is_at_rest(kind))
+    }
+
+    /// Opens and closes the hot path: a model of the baseline whose gate is open is granted by the gate alone, and its
+    /// ends are told only while someone cares.
+    pub(super) fn set_gates(&mut self) {
+        let ends = if self.must_be_told() { Ends::Told } else { Ends::Quiet };
+        for held in self.instances.values() {
+            let waited_for = || self.queue.iter().any(|waiter| *waiter.model() == held.model);
+            let open = held.admits()
+                && self.is_up()
+                && self.shutdown.is_none()
+                && self.baseline.get(&held.model).is_some()
+                && !waited_for();
+            held.gate.set(if open { Newcomers::Enter } else { Newcomers::Ask }, ends);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What the planner shows: the directory for everyone who resolves names, the doors for the hot path, and the report
+//! for people.
+//!
+//! All are copies of one moment; nothing reads the planner itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::memory::{Held, Known, Owner, State};
+use super::swap::{Goal, Step};
+use super::{Lane, LinkState, Planner};
+use crate::id::{InstanceId, ModelId};
+use crate::model::{Directory, Instance, InstanceState, Kind, Model};
+use crate::residency::report::{
+    BaselineEntry, Door, HeldInstance, LoadedBy, ProviderState, Report, UnderWay, WaiterEntry,
+};
+
+impl Planner {
+    /// Every model with its instances, at this moment.
+    pub(in crate::residency) fn directory(&self) -> Directory {
+        let models = self.order.iter().filter_map(|id| Some(self.describe(id, self.models.get(id)?)));
+        Directory::new(models.collect(), self.aliases.clone())
+    }
+
+    fn describe(&self, id: &ModelId, known: &Known) -> Model {
+        let facts = &known.facts;
+        let waiting =
+            self.queue.iter().filter(|waiter| waiter.model() == id && waiter.claim().is_some()).count();
+        let mut instances: Vec<Instance> =
+            self.of_model(id).map(|(instance, held)| describe_instance(instance, held, waiting)).collect();
+        let is_loading = |lane: &Lane| {
+            lane.swap.as_ref().is_some_and(|swap| {
+                matches!(swap.step, Step::Loading(_) | Step::Searching { .. })
+                    && swap.goal.model() == Some(id)
+            })
+        };
+        if is_loading(self.lane(facts.kind)) && instances.is_empty() {
+            instances.push(Instance {
+                id: InstanceId::new(id.key()),
+                state: InstanceState::Loading,
+                context_length: None,
+                in_flight: 0,
+                queued: count(waiting),
+            });
+        }
+        Model {
+            id: id.clone(),
+            display_name: facts.display_name.clone(),
+            kind: facts.kind,
+            vision: facts.vision,
+            tool_use: facts.tool_use,
+            reasoning: facts.reasoning,
+            local: facts.local,
+            max_context: facts.max_context,
+            size_bytes: facts.size_bytes,
+            instances,
+            load_seconds: known.load_time.map(|time| time.as_secs_f32()),
+        }
+    }
+
+    /// The instances that a claim may enter without asking, while their gates are open.
+    pub(in crate::residency) fn doors(&self) -> HashMap<ModelId, Vec<Door>> {
+        let mut doors: HashMap<ModelId, Vec<Door>> = HashMap::new();
+        for (id, held) in self.instances.iter().filter(|(_, held)| held.admits()) {
+            let most = self.models.get(&held.model).and_then(|known| known.facts.max_context);
+            let context = held.settings.context_length;
+            let is_all = held.context_is_final || context.is_none() || (most.is_some() && context >= most);
+            doors.entry(held.model.clone()).or_default().push(Door {
+                gate: Arc::clone(&held.gate),
+                instance: id.clone(),
+                context_length: context,
+                serves_up_to: if is_all { u32::MAX } else { context.unwrap_or(u32::MAX) },
+            });
+        }
+        doors
+    }
+
+    /// What is going on, for people.
+    pub(in crate::residency) fn report(&self, now: Instant) -> Report {
+        let instances = self.instances.iter().map(|(id, held)| HeldInstance {
+            id: id.clone(),
+            model: held.model.clone(),
+            state: held.instance_state(),
+            settings: held.settings,
+            leases: held.gate.count(),
+            loaded_by: match held.owner {
+                Owner::Gateway => LoadedBy::Gateway,
+                Owner::SomeoneElse => LoadedBy::SomeoneElse,
+            },
+            is_wanted: self.is_wanted(&held.model),
+            is_held: self.turns.hold(&held.model, now),
+            is_pinned: self.is_pinned(&held.model),
+        });
+        let waiters = self.queue.iter().map(|waiter| WaiterEntry {
+            model: waiter.model().clone(),
+            session: waiter.claim().map(|claim| claim.session.clone()),
+            request: waiter.claim().map(|claim| claim.request.clone()),
+            age: now.saturating_duration_since(waiter.since),
+            phase: self.phase_of(waiter).0,
+        });
+        let due = self.baseline.iter();
+        Report {
+            provider: match &self.link.state {
+                LinkState::Unknown => ProviderState::Unknown,
+                LinkState::Up => ProviderState::Up,
+                LinkState::Down(message) => ProviderState::Down(message.clone()),
+            },
+            baseline: due
+                .map(|due| BaselineEntry { model: due.model.clone(), settings: due.settings })
+                .collect(),
+            instances: instances.collect(),
+            waiters: waiters.collect(),
+            under_way: [Kind::Language, Kind::Embedding]
+                .into_iter()
+                .filter_map(|kind| self.under_way(kind, now))
+                .collect(),
+            unfinished_turns: self.turn_count(),
+        }
+    }
+
+    fn under_way(&self, kind: Kind, now: Instant) -> Option<UnderWay> {
+        let swap = self.lane(kind).swap.as_ref()?;
+        let model = swap.goal.model().map_or("nothing", ModelId::key);
+        let purpose = match &swap.goal {
+            Goal::Serve(_) => "for those who wait",
+            Goal::Restore(_) => "back to the baseline",
+            Goal::Unload(_) => "as wished",
+            Goal::Clear => "clearing up",
+        };
+        let step = match swap.step {
+            Step::Draining { .. } => "draining",
+            Step::Unloading => "unloading",
+            Step::Confirming { .. } => "confirming",
+            Step::Loading(_) => "loading",
+            Step::Searching { .. } => "looking for a load that timed out",
+        };
+        Some(UnderWay {
+            summary: format!("{step}, {model}, {purpose}"),
+            model: swap.goal.model().cloned(),
+            victims: swap.victims.clone(),
+            lasts: now.saturating_duration_since(swap.since),
+        })
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn instance_state(&self) -> InstanceState {
+        match self.state {
+            State::Loading => InstanceState::Loading,
+            State::Ready if !self.closing => InstanceState::Ready,
+            State::Ready | State::Unloading => InstanceState::Unloading,
+        }
+    }
+}
+
+fn describe_instance(id: &InstanceId, held: &Held, waiting: usize) -> Instance {
+    Instance {
+        id: id.clone(),
+        state: held.instance_state(),
+        context_length: held.settings.context_length,
+        in_flight: held.gate.count(),
+        queued: count(waiting),
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+impl Planner {
+    /// The gates of all instances, for the simulation's checks.
+    pub(in crate::residency) fn gates(
+        &self,
+    ) -> impl Iterator<Item = (&InstanceId, &Arc<crate::residency::gate::Gate>)> {
+        self.instances.iter().map(|(id, held)| (id, &held.gate))
+    }
+
+    /// An instance refuses newcomers though no swap wants it to go, for the simulation's checks.
+    pub(in crate::residency) fn is_closed_in_vain(&self) -> bool {
+        let victims = |kind| self.lane(kind).swap.iter().flat_map(|swap| &swap.victims);
+        self.instances.iter().any(|(id, held)| {
+            held.closing && held.state == State::Ready && !victims(held.kind).any(|victim| victim == id)
+        })
+    }
+
+    /// How many wait, for the simulation's checks.
+    pub(in crate::residency) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+}

@@ -1,0 +1,21 @@
+//! Skills that ship with the gateway, embedded in it. They are ordinary components: only where they are from differs.
+
+use super::{File, Source};
+use crate::id::SkillName;
+
+/// A component that is part of the binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Bundled {
+    /// The name it goes by.
+    pub name: &'static str,
+    /// The component.
+    pub wasm: &'static [u8],
+}
+
+// === impl Bundled ===
+
+impl Bundled {
+    pub(super) fn file(&self) -> File {
+        File { name: SkillName::new(self.name), source: Source::Bundled, wasm: Ok(self.wasm.to_vec()) }
+    }
+}

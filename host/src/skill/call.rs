@@ -1,0 +1,229 @@
+//! One call into one guest: the allowance before it, the bounds around it, the reason after it.
+//!
+//! Three bounds hold at once. The engine's clock counts the ticks in which the guest was seen running and yields to the
+//! runtime at each; a timer bounds the wall clock, whatever the guest waits for; the host counts what the guest asks of
+//! it. An instance that failed in any way is never called again: its store goes when the [`Instance`] is dropped, as it
+//! does when the caller drops the call's future.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+use wasmtime::{Store, Trap};
+
+use super::engine::{Engine, Slot};
+use super::text::{SHOWN_BYTES_MAX, shown};
+use crate::capability::bindings::{event_hook, lifecycle, request_hook, types};
+use crate::capability::{Allowance, LastWords, Limits, Overstep, Phase, Sandbox};
+use crate::id::RequestId;
+
+/// A guest in its store, with the hooks it has.
+pub(super) struct Instance {
+    pub(super) store: Store<Sandbox>,
+    pub(super) hooks: Hooks,
+    pub(super) engine: Arc<Engine>,
+    pub(super) limits: Arc<Limits>,
+    /// Hook calls it has served.
+    pub(super) calls: u32,
+    /// Bytes of memory it held when it had been configured.
+    pub(super) configured_bytes: usize,
+    pub(super) _slot: Slot,
+}
+
+/// The functions of one instance.
+pub(super) struct Hooks {
+    pub(super) lifecycle: lifecycle::Guest,
+    pub(super) request: Option<request_hook::Guest>,
+    pub(super) event: Option<event_hook::Guest>,
+}
+
+/// Why a call into a guest came to nothing; a fragment that follows the skill's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It computed for longer than it may.
+    #[error("used more than {limit:?} of computing time{words}")]
+    Cpu {
+        /// The limit.
+        limit: Duration,
+        /// What it printed, to be put behind the message.
+        words: String,
+    },
+    /// It did not come back in time, whatever it waited for.
+    #[error("did not answer within {limit:?}{words}")]
+    WallClock {
+        /// The limit.
+        limit: Duration,
+        /// What it printed, to be put behind the message.
+        words: String,
+    },
+    /// It crashed, or did what ends a call.
+    #[error("{reason}{words}")]
+    Trap {
+        /// What ended it.
+        reason: String,
+        /// What it printed, to be put behind the message.
+        words: String,
+    },
+    /// It answered with an error.
+    #[error("answered with an error: {code}: {message}")]
+    Answer {
+        /// The contract's word for it, as the guest gave it.
+        code: String,
+        /// What the guest says about it.
+        message: String,
+    },
+    /// All places for instances are taken. No fault of the skill.
+    #[error("has no free instance; waited {0:?}")]
+    Busy(Duration),
+    /// The instance lacks a hook that its component was said to have.
+    #[error("does not export `{0}`")]
+    Missing(&'static str),
+}
+
+// === impl Instance ===
+
+impl Instance {
+    pub(super) async fn describe(&mut self) -> Result<lifecycle::Manifest, CallError> {
+        let cpu = self.limits.configure_cpu;
+        self.begin(Phase::Setup, cpu);
+        let _running = self.engine.running();
+        let done = timeout(self.limits.wall_clock, self.hooks.lifecycle.call_describe(&mut self.store)).await;
+        self.finish(done, cpu)
+    }
+
+    pub(super) async fn configure(&mut self, settings: &str) -> Result<(), CallError> {
+        let cpu = self.limits.configure_cpu;
+        self.begin(Phase::Setup, cpu);
+        let _running = self.engine.running();
+        let call = self.hooks.lifecycle.call_configure(&mut self.store, settings);
+        let done = timeout(self.limits.wall_clock, call).await;
+        self.finish(done, cpu)?.map_err(CallError::answer)?;
+        self.configured_bytes = self.store.data().memory_bytes();
+        Ok(())
+    }
+
+    pub(super) async fn on_request(
+        &mut self,
+        turn: &types::Turn,
+        request: RequestId,
+    ) -> Result<request_hook::Verdict, CallError> {
+        let cpu = self.limits.hook_cpu;
+        self.begin(Phase::Hook(Some(request)), cpu);
+        let _running = self.engine.running();
+        let Some(hook) = &self.hooks.request else { return Err(CallError::Missing("request-hook")) };
+        let done = timeout(self.limits.wall_clock, hook.call_on_request(&mut self.store, turn)).await;
+        self.calls += 1;
+        self.finish(done, cpu)?.map_err(CallError::answer)
+    }
+
+    pub(super) async fn on_event(&mut self, event: &event_hook::Event) -> Result<(), CallError> {
+        let cpu = self.limits.hook_cpu;
+        self.begin(Phase::Hook(None), cpu);
+        let _running = self.engine.running();
+        let Some(hook) = &self.hooks.event else { return Err(CallError::Missing("event-hook")) };
+        let done = timeout(self.limits.wall_clock, hook.call_on_event(&mut self.store, event)).await;
+        self.calls += 1;
+        self.finish(done, cpu)?.map_err(CallError::answer)
+    }
+
+    /// It may serve another call.
+    pub(super) fn is_fit(&self) -> bool {
+        let grown = self.store.data().memory_bytes().saturating_sub(self.configured_bytes);
+        self.calls < self.limits.reuse_max && grown <= self.limits.reuse_growth_bytes_max
+    }
+
+    fn begin(&mut self, phase: Phase, cpu: Duration) {
+        self.store.data_mut().begin(phase, Allowance::full(&self.limits, cpu));
+        self.store.set_epoch_deadline(1);
+    }
+
+    fn finish<T>(
+        &mut self,
+        done: Result<wasmtime::Result<T>, Elapsed>,
+        cpu: Duration,
+    ) -> Result<T, CallError> {
+        let error = match done {
+            Ok(Ok(answer)) => {
+                self.store.data_mut().end();
+                return Ok(answer);
+            }
+            Ok(Err(error)) => Some(error),
+            Err(Elapsed { .. }) => None,
+        };
+        let words = words(&self.store.data_mut().fail());
+        Err(match error {
+            Some(error) => CallError::from_trap(&error, cpu, words),
+            None => CallError::WallClock { limit: self.limits.wall_clock, words },
+        })
+    }
+}
+
+// === impl CallError ===
+
+impl CallError {
+    /// What an error of the engine means; `words` is what the guest printed.
+    pub(super) fn from_trap(error: &wasmtime::Error, cpu: Duration, words: String) -> Self {
+        tracing::debug!("a guest was ended: {error:?}");
+        if let Some(overstep) = error.downcast_ref::<Overstep>() {
+            return Self::Trap { reason: overstep.to_string(), words };
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => Self::Cpu { limit: cpu, words },
+            Some(trap) => Self::Trap { reason: format!("crashed: {trap}"), words },
+            None => {
+                Self::Trap { reason: format!("was ended: {}", shown(&error.root_cause().to_string())), words }
+            }
+        }
+    }
+
+    fn answer(error: types::Error) -> Self {
+        Self::Answer { code: shown(&error.code), message: shown(&error.message) }
+    }
+
+    /// The skill is at fault, not the gateway's load.
+    pub(super) fn is_fault(&self) -> bool {
+        !matches!(self, Self::Busy(_))
+    }
+}
+
+/// The last of what a guest printed and what it was refused, in one line that follows the reason.
+pub(super) fn words(last: &LastWords) -> String {
+    let start = last.printed.len().saturating_sub(SHOWN_BYTES_MAX);
+    let tail = last.printed.get(last.printed.ceil_char_boundary(start)..).unwrap_or_default();
+    let lines: Vec<&str> = tail
+        .lines()
+        .map(str::trim)
+        // What Rust's runtime says after each panic, of no use to whom this is shown.
+        .filter(|line| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE"))
+        .collect();
+    let printed = shown(&lines.join(" "));
+    match (&last.refused, printed.is_empty()) {
+        (None, true) => String::new(),
+        (None, false) => format!("; it printed: {printed}"),
+        (Some(refused), true) => format!("; {refused}"),
+        (Some(refused), false) => format!("; {refused}; it printed: {printed}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_one_short_line() {
+        let check = |printed: &str, refused: Option<&str>, expected: &str| {
+            let last = LastWords { printed: printed.to_owned(), refused: refused.map(str::to_owned) };
+            assert_eq!(words(&last), expected);
+        };
+        check("", None, "");
+        check("\n", Some("it wanted too much"), "; it wanted too much");
+        check(
+            "thread panicked at x.rs:1:\nwhy\u{7}\nnote: run with `RUST_BACKTRACE=1` environment variable\n",
+            None,
+            "; it printed: thread panicked at x.rs:1: why",
+        );
+        let long = words(&LastWords { printed: "ä".repeat(100_000), refused: None });
+        assert!(long.len() < SHOWN_BYTES_MAX + 100, "{}", long.len());
+    }
+}

@@ -1,0 +1,148 @@
+//! The chain: skills are asked one after another until one decides. What each did is a step, for `why`.
+//!
+//! A skill that fails is passed over or ends the chain with a refusal, as the user said; the step says what went wrong.
+//! One instance is held at a time. Dropping the future drops the instance that was running.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::call::CallError;
+use super::generation::{Active, Generation};
+use super::load::Hook;
+use super::verdict::{self, Verdict, VerdictError};
+use super::{OnFailure, convert};
+use crate::capability::bindings::types;
+use crate::id::SkillName;
+use crate::turn::Turn;
+use crate::turn::verdict::{Decision, Refusal};
+
+/// What the skills say to a turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Who decided, and what; none where every skill passed. A refusal with status 503 may also come from the host, in
+    /// the name of a skill that failed or had no free instance.
+    pub decision: Option<(SkillName, Decision)>,
+    /// Merge patches on the request, in the order in which they are to be applied.
+    pub patches: Vec<(SkillName, String)>,
+    /// Who was asked, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One skill's part in a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The skill.
+    pub skill: SkillName,
+    /// From the wish for an instance to the checked answer.
+    pub elapsed: Duration,
+    /// What came of it.
+    pub result: StepResult,
+}
+
+/// What came of asking one skill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepResult {
+    /// It had no opinion.
+    Passed,
+    /// It amended the request.
+    Amended,
+    /// It decided.
+    Decided,
+    /// It failed; the message is a fragment that follows its name.
+    Failed {
+        /// What went wrong, with what the guest printed.
+        message: String,
+    },
+}
+
+/// The status of a refusal in the name of a skill that failed, and of one that had no free instance.
+const FAILED_STATUS: u16 = 503;
+
+/// Why a skill gave no verdict.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error("{0}")]
+    Call(#[from] CallError),
+    #[error("gave a verdict that was refused: {0}")]
+    Verdict(#[from] VerdictError),
+}
+
+// === impl Generation ===
+
+impl Generation {
+    /// Asks the skills what is to become of a turn.
+    pub async fn decide(&self, turn: &Turn) -> Outcome {
+        let mut outcome = Outcome { decision: None, patches: Vec::new(), steps: Vec::new() };
+        if !self.has(Hook::Request) {
+            return outcome;
+        }
+        let record = convert::turn(turn);
+        for skill in self.skills.iter().filter(|it| it.hooks.contains(&Hook::Request)) {
+            let begun = Instant::now();
+            let answer = skill.ask(turn, &record).await;
+            let result = outcome.take(skill, answer);
+            outcome.steps.push(Step { skill: skill.name.clone(), elapsed: begun.elapsed(), result });
+            if outcome.decision.is_some() {
+                break;
+            }
+        }
+        outcome
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Takes in one skill's answer.
+    fn take(&mut self, skill: &Active, answer: Result<Verdict, AskError>) -> StepResult {
+        match answer {
+            Ok(Verdict::Pass) => StepResult::Passed,
+            Ok(Verdict::Amend(patch)) => {
+                self.patches.push((skill.name.clone(), patch));
+                StepResult::Amended
+            }
+            Ok(Verdict::Decide(decision)) => {
+                self.decision = Some((skill.name.clone(), decision));
+                StepResult::Decided
+            }
+            Err(error) => {
+                let message = error.to_string();
+                if error.is_fault() {
+                    skill.failed(&message);
+                }
+                if !error.is_fault() || skill.on_failure == OnFailure::Refuse {
+                    let refusal = Refusal {
+                        status: FAILED_STATUS,
+                        message: format!("the skill `{}` {message}", skill.name),
+                    };
+                    self.decision = Some((skill.name.clone(), Decision::Refuse(refusal)));
+                }
+                StepResult::Failed { message }
+            }
+        }
+    }
+}
+
+// === impl Active ===
+
+impl Active {
+    async fn ask(&self, turn: &Turn, record: &types::Turn) -> Result<Verdict, AskError> {
+        let mut instance = self.pool.take().await?;
+        let answer = instance.on_request(record, turn.request_id.clone()).await?;
+        self.pool.put_back(instance);
+        Ok(verdict::check(answer, turn.media.len())?)
+    }
+}
+
+// === impl AskError ===
+
+impl AskError {
+    /// The skill is at fault, not the gateway's load.
+    fn is_fault(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_fault(),
+            Self::Verdict(_) => true,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Instances of one version of one skill: made ahead of need, kept warm where the skill says that they may be, replaced
+//! before a guest's leak matters.
+//!
+//! Bounded by the engine's slots and by `warm_max`. An instance is either here or owned by the one call that runs it; a
+//! call that fails or is cancelled drops it. Nothing here starts a task: spares are made by the housekeeping future,
+//! which is asked through a bounded queue and may ignore it.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use wasmtime::component::InstancePre;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::call::{self, CallError, Hooks, Instance};
+use super::engine::{Engine, Slot};
+use crate::capability::bindings::{event_hook, lifecycle, request_hook};
+use crate::capability::{Allowance, Delegates, Identity, Leave, Limits, Phase, Sandbox};
+
+/// All that it takes to make an instance.
+#[derive(Clone)]
+pub(super) struct Blueprint {
+    pub(super) engine: Arc<Engine>,
+    pub(super) pre: InstancePre<Sandbox>,
+    pub(super) exports: Exports,
+    pub(super) identity: Arc<Identity>,
+    pub(super) delegates: Delegates,
+    pub(super) limits: Arc<Limits>,
+    /// JSON, for `configure`.
+    pub(super) settings: Arc<str>,
+}
+
+/// Where the component's hooks are.
+#[derive(Clone)]
+pub(super) struct Exports {
+    pub(super) lifecycle: lifecycle::GuestIndices,
+    pub(super) request: Option<request_hook::GuestIndices>,
+    pub(super) event: Option<event_hook::GuestIndices>,
+}
+
+/// The instances.
+pub(super) struct Pool {
+    blueprint: Blueprint,
+    reuse: Reuse,
+    idle: Mutex<Vec<Instance>>,
+    refills: Refills,
+}
+
+/// How often an instance may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reuse {
+    /// One call after another.
+    Warm,
+    /// Once.
+    Fresh,
+}
+
+/// Asks the housekeeping for spares.
+pub(super) type Refills = mpsc::Sender<Weak<Pool>>;
+
+/// Instances made ahead of need for a skill that gets a new one for every call.
+const SPARES: usize = 2;
+
+/// Handles of the component model that a guest may hold; what it holds are streams and the like.
+const HANDLES_MAX: usize = 1000;
+
+// === impl Blueprint ===
+
+impl Blueprint {
+    /// A new instance that has been configured.
+    pub(super) async fn make(&self, slot: Slot) -> Result<Instance, CallError> {
+        let mut instance = self.instantiate(slot).await?;
+        instance.configure(&self.settings).await?;
+        Ok(instance)
+    }
+
+    /// A new instance. Its start code is guest code: the bounds are set before it runs.
+    pub(super) async fn instantiate(&self, slot: Slot) -> Result<Instance, CallError> {
+        let sandbox =
+            Sandbox::new(self.identity.clone(), self.delegates.clone(), &self.limits, self.engine.ticks());
+        let mut store = Store::new(self.engine.wasm(), sandbox);
+        store.limiter(Sandbox::limiter);
+        store.set_hostcall_fuel(self.limits.transfer_bytes_max);
+        store.set_max_component_handles(HANDLES_MAX);
+        store.epoch_deadline_callback(|mut context| {
+            Ok(match context.data_mut().tick() {
+                Leave::Granted => UpdateDeadline::Yield(1),
+                Leave::Spent => UpdateDeadline::Interrupt,
+            })
+        });
+        let cpu = self.limits.configure_cpu;
+        store.data_mut().begin(Phase::Setup, Allowance::full(&self.limits, cpu));
+        store.set_epoch_deadline(1);
+        let _running = self.engine.running();
+        let limit = self.limits.wall_clock;
+        let made = timeout(limit, self.pre.instantiate_async(&mut store)).await;
+        let made = made.map(|made| made.and_then(|it| self.exports.load(&mut store, &it)));
+        let hooks = match made {
+            Ok(Ok(hooks)) => hooks,
+            Ok(Err(error)) => {
+                let words = call::words(&store.data_mut().fail());
+                return Err(CallError::from_trap(&error, cpu, words));
+            }
+            Err(_) => {
+                let words = call::words(&store.data_mut().fail());
+                return Err(CallError::WallClock { limit, words });
+            }
+        };
+        Ok(Instance {
+            store,
+            hooks,
+            engine: self.engine.clone(),
+            limits: self.limits.clone(),
+            calls: 0,
+            configured_bytes: 0,
+            _slot: slot,
+        })
+    }
+}
+
+// === impl Exports ===
+
+impl Exports {
+    fn load(
+        &self,
+        store: &mut Store<Sandbox>,
+        instance: &wasmtime::component::Instance,
+    ) -> wasmtime::Result<Hooks> {
+        let lifecycle = self.lifecycle.load(&mut *store, instance)?;
+        let request = self.request.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        let event = self.event.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        Ok(Hooks { lifecycle, request, event })
+    }
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// A pool with one configured instance in it, if there is room to keep it.
+    pub(super) fn new(blueprint: Blueprint, reuse: Reuse, first: Instance, refills: Refills) -> Arc<Self> {
+        let idle = if blueprint.engine.has_room() { vec![first] } else { Vec::new() };
+        Arc::new(Self { blueprint, reuse, idle: Mutex::new(idle), refills })
+    }
+
+    /// An instance for one call: an idle one, or a new one as soon as there is a place for it.
+    pub(super) async fn take(self: &Arc<Self>) -> Result<Instance, CallError> {
+        let idle = self.idle().pop();
+        if self.reuse == Reuse::Fresh {
+            // Full or closed means that nobody can make spares now; calls then make their own.
+            let _ = self.refills.try_send(Arc::downgrade(self));
+        }
+        match idle {
+            Some(instance) => Ok(instance),
+            None => {
+                let wait = self.blueprint.limits.instance_wait;
+                let slot =
+                    self.blueprint.engine.slot(&self.blueprint.limits).await.ok_or(CallError::Busy(wait))?;
+                self.blueprint.make(slot).await
+            }
+        }
+    }
+
+    /// Takes back an instance whose call came to its end without a failure.
+    pub(super) fn put_back(&self, instance: Instance) {
+        if self.reuse == Reuse::Warm && instance.is_fit() && self.blueprint.engine.has_room() {
+            let mut idle = self.idle();
+            if idle.len() < self.blueprint.limits.warm_max {
+                idle.push(instance);
+            }
+        }
+    }
+
+    /// Makes the spares that are missing, as far as there are places that calls will not miss.
+    pub(super) async fn fill(&self) -> Result<(), CallError> {
+        while self.idle().len() < SPARES.min(self.blueprint.limits.warm_max) {
+            let Some(slot) = self.blueprint.engine.spare_slot() else { return Ok(()) };
+            let instance = self.blueprint.make(slot).await?;
+            self.idle().push(instance);
+        }
+        Ok(())
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

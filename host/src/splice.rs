@@ -1,0 +1,5 @@
+//! The answer on its way to the client. Frames pass as they came; what the gateway adds (an early first chunk, comments
+//! while a model loads, an error and its terminator) stands between them.
+
+pub mod body;
+pub mod slot;

@@ -1,0 +1,214 @@
+//! What happened, for people: one [`Record`] per request, kept in a bounded ring in memory, and one tracing event at its
+//! end. `pointsman why` and the admin API read the ring; nothing of it is on disk.
+//!
+//! Records hold no message texts: what a skill said of its decision, never what the user wrote.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Requests that `why` can still explain.
+pub const RECORDS_MAX: usize = 1_000;
+
+/// What happened to one request. Times are milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The request's id, as in the header `x-pointsman-request`.
+    pub request: String,
+    /// When it came, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Its conversation.
+    pub session: String,
+    /// The agent, where it names itself.
+    pub agent: Option<String>,
+    /// The model the client named.
+    pub requested: String,
+    /// The client asked for a stream.
+    pub streaming: bool,
+    /// How it related to its conversation: `new turn`, `continues`, `side call`.
+    pub standing: String,
+    /// The generation of skills that it was pinned to.
+    pub generation: u64,
+    /// What each skill answered, in the order they were asked.
+    pub steps: Vec<Step>,
+    /// The skill that decided; none where all passed.
+    pub skill: Option<String>,
+    /// Its reason, for people.
+    pub reason: Option<String>,
+    /// Each attempt to serve, in order.
+    pub attempts: Vec<Attempt>,
+    /// The model that served.
+    pub model: Option<String>,
+    /// Media of earlier turns that were replaced by a line of text.
+    pub placeholders: usize,
+    /// What the gateway did that nobody asked for: opened a stream early, fell back, passed a route over.
+    pub notes: Vec<String>,
+    /// The provider's finish reason.
+    pub finish: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// HTTP status sent to the client; 0 where it left before one was sent.
+    pub status: u16,
+    /// Tokens of the prompt, where the provider counted them.
+    pub prompt_tokens: Option<u32>,
+    /// Tokens of the answer, where the provider counted them.
+    pub completion_tokens: Option<u32>,
+    /// Until a model was granted.
+    pub queue_ms: Option<u64>,
+    /// Until the first token.
+    pub first_token_ms: Option<u64>,
+    /// In all.
+    pub total_ms: u64,
+}
+
+/// One skill's answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The skill.
+    pub skill: String,
+    /// `passed`, `amended`, `decided`, `failed`.
+    pub result: String,
+    /// What went wrong, or what was decided.
+    pub detail: Option<String>,
+    /// Microseconds it took.
+    pub took_us: u64,
+}
+
+/// One attempt to serve.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The model.
+    pub model: String,
+    /// The instance that was granted.
+    pub instance: Option<String>,
+    /// What was sent: `conversation`, `prompt`, `patched`.
+    pub sent: String,
+    /// `served`, or why not.
+    pub outcome: String,
+    /// Waiting for the grant.
+    pub queued_ms: Option<u64>,
+    /// Of that, waiting for running requests of the models in the way.
+    pub drained_ms: Option<u64>,
+    /// Of that, unloading them.
+    pub unloaded_ms: Option<u64>,
+    /// Of that, loading.
+    pub loaded_ms: Option<u64>,
+}
+
+/// The last [`RECORDS_MAX`] records.
+#[derive(Debug, Default)]
+pub struct Ring {
+    records: Mutex<VecDeque<Arc<Record>>>,
+}
+
+// === impl Record ===
+
+impl Record {
+    /// The story in one line: who decided what, what it took.
+    pub fn headline(&self) -> String {
+        let served = self.model.as_deref().map(short);
+        let mut line = match (&self.skill, &self.reason, served) {
+            (Some(skill), Some(reason), Some(model)) => format!("{skill}: {reason} → {model}"),
+            (Some(skill), Some(reason), None) => format!("{skill}: {reason}"),
+            (_, _, Some(model)) => format!("no skill decided → {model}"),
+            _ => "not served".to_owned(),
+        };
+        let mut parts = Vec::new();
+        if let Some(attempt) = self.attempts.last() {
+            let took = [("drained", attempt.drained_ms), ("unloaded", attempt.unloaded_ms), ("loaded", attempt.loaded_ms)];
+            parts.extend(took.iter().filter_map(|(what, ms)| ms.map(|ms| format!("{what} {}", seconds(ms)))));
+        }
+        if let Some(error) = &self.error {
+            parts.push(format!("failed: {error}"));
+        } else if self.model.is_some() {
+            parts.push(format!("answered in {}", seconds(self.total_ms)));
+        }
+        if !parts.is_empty() {
+            line.push_str("; ");
+            line.push_str(&parts.join(", "));
+        }
+        line
+    }
+}
+
+/// A model's name as people say it.
+fn short(model: &str) -> &str {
+    model.rsplit('/').next().unwrap_or(model)
+}
+
+/// `1.2 s`, or `340 ms` below a second.
+pub fn seconds(ms: u64) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{:.1} s", Duration::from_millis(ms).as_secs_f64()) }
+}
+
+/// Whole milliseconds of a duration.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+// === impl Ring ===
+
+impl Ring {
+    /// Keeps a record; the oldest goes.
+    pub fn push(&self, record: Record) {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.len() >= RECORDS_MAX {
+            records.pop_front();
+        }
+        records.push_back(Arc::new(record));
+    }
+
+    /// The record of this request; the newest that was routed, else the newest, where none is named.
+    pub fn find(&self, request: Option<&str>) -> Option<Arc<Record>> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        match request {
+            Some(id) => records.iter().rev().find(|record| record.request == id).cloned(),
+            None => records.back().cloned(),
+        }
+    }
+
+    /// The newest records, newest first.
+    pub fn recent(&self, count: usize) -> Vec<Arc<Record>> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().rev().take(count).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_headline_names_the_skill_as_the_one_who_acts() {
+        let attempt = Attempt { drained_ms: Some(2_100), loaded_ms: Some(6_400), ..Attempt::default() };
+        let mut record = Record {
+            skill: Some("model-swapper".to_owned()),
+            reason: Some("translate: German to English".to_owned()),
+            model: Some("lmstudio/google/translategemma-12b-it".to_owned()),
+            attempts: vec![attempt],
+            total_ms: 9_000,
+            ..Record::default()
+        };
+        assert_eq!(
+            record.headline(),
+            "model-swapper: translate: German to English → translategemma-12b-it; drained 2.1 s, loaded 6.4 s, answered in 9.0 s"
+        );
+        record.error = Some("gone".to_owned());
+        assert!(record.headline().ends_with("loaded 6.4 s, failed: gone"));
+        assert_eq!(Record::default().headline(), "not served");
+    }
+
+    #[test]
+    fn the_ring_is_bounded_and_found_by_id() {
+        let ring = Ring::default();
+        for index in 0..RECORDS_MAX + 5 {
+            ring.push(Record { request: format!("r{index}"), ..Record::default() });
+        }
+        assert!(ring.find(Some("r4")).is_none());
+        assert_eq!(ring.find(Some("r5")).map(|record| record.request.clone()).as_deref(), Some("r5"));
+        assert_eq!(ring.find(None).map(|record| record.request.clone()), Some(format!("r{}", RECORDS_MAX + 4)));
+        assert_eq!(ring.recent(2).len(), 2);
+    }
+}

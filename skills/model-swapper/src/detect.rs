@@ -1,0 +1,241 @@
+//! From a turn to what it asks for: the sentence that asks, and what it asks it of.
+//!
+//! Only the beginning and the end of a turn are read; what stands between them is text, not request. A scan for the words
+//! that every request has comes first, so that a turn that has none costs a few microseconds. Where in doubt, nothing
+//! is asked: the conversation's own model answers anything, a specialist does not.
+
+use std::borrow::Cow;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+use crate::payload::{self, Piece};
+use crate::sentence::{self, Act, Judgement, Request};
+use crate::token::{Kind, SCAN_MAX, Token, scan};
+use crate::words::{Lexicon, lexica};
+
+/// Bytes of the end of a turn in which a request may stand.
+const TAIL_MAX: usize = 300;
+
+/// Bytes of a turn that names a language and no translation: "and in Italian?".
+const WEAK_MAX: usize = 160;
+
+/// Bytes of a turn that asks to read a picture.
+const READ_MAX: usize = 400;
+
+/// Sentences before the one that asks.
+const PREFACE_MAX: usize = 3;
+
+/// What the detector sees of a turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'a> {
+    /// What the user wrote.
+    pub(crate) text: &'a str,
+    /// The beginning of the assistant's last message.
+    pub(crate) last_answer: &'a str,
+    /// Kinds of the turn's media.
+    pub(crate) media: &'a [String],
+}
+
+/// What a turn asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// The request, as its sentence told.
+    pub(crate) request: Request,
+    /// What it is about.
+    pub(crate) piece: Piece,
+}
+
+/// Why a turn with a request in it is left alone; for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// No request.
+    Nothing,
+    /// A request, and the text it is about could not be told for sure.
+    Unclear(&'static str),
+}
+
+/// The word lists, ready for use.
+#[derive(Debug)]
+pub(crate) struct Detector {
+    lexica: Vec<Lexicon>,
+    scan: Option<AhoCorasick>,
+    /// For every pattern of the scan, the lexicon it is from.
+    owners: Vec<usize>,
+}
+
+/// A sentence of the turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sentence<'t> {
+    pub(crate) tokens: &'t [Token],
+    /// Where its mark ends.
+    pub(crate) end: usize,
+    pub(crate) start: usize,
+    pub(crate) mark: Option<char>,
+}
+
+impl Found {
+    /// How well its language explains the turn.
+    fn weight(&self) -> (bool, bool, usize) {
+        (!self.request.weak, self.request.into.is_some(), self.request.known)
+    }
+}
+
+impl Detector {
+    /// Reads the word lists.
+    pub(crate) fn new() -> Self {
+        let lexica = lexica();
+        let triggers = lexica.iter().enumerate().flat_map(|(owner, lexicon)| lexicon.triggers().map(move |word| (owner, word)));
+        let (owners, words): (Vec<_>, Vec<_>) = triggers.unzip();
+        let scan = AhoCorasick::builder().match_kind(MatchKind::Standard).build(words).ok();
+        Self { lexica, scan, owners }
+    }
+
+    /// What the turn asks for.
+    pub(crate) fn find(&self, input: &Input<'_>) -> Result<Found, Pass> {
+        let text = unwrapped(input.text.trim());
+        let input = Input { text: &text, ..*input };
+        let pictured = input.media.iter().any(|kind| kind == "image");
+        let head = scan(&text, 0);
+        let (mut best, mut pass): (Option<Found>, _) = (None, Pass::Nothing);
+        for lexicon in self.candidates(&text, &head, pictured) {
+            match self.in_head(&input, &head, lexicon, pictured).or_else(|| self.in_tail(&input, &head, lexicon, pictured)) {
+                Some(Ok(found)) if best.as_ref().is_none_or(|best| found.weight() > best.weight()) => best = Some(found),
+                Some(Err(Pass::Nothing)) => return Err(Pass::Nothing),
+                Some(Err(unclear)) => pass = unclear,
+                _ => {}
+            }
+        }
+        best.ok_or(pass)
+    }
+
+    /// The lexica in which the turn could be asking.
+    fn candidates(&self, text: &str, head: &[Token], pictured: bool) -> Vec<&Lexicon> {
+        let mut wanted = vec![text.len() <= WEAK_MAX || pictured; self.lexica.len()];
+        let long = head.iter().find(|token| token.kind == Kind::Mark(':')).is_some_and(|colon| colon.end <= WEAK_MAX);
+        if long {
+            wanted.fill(true);
+        }
+        let tail = tail_start(text);
+        let tail_tokens = if tail > head.last().map_or(0, |last| last.end) { scan(text, tail) } else { Vec::new() };
+        for token in head.iter().chain(&tail_tokens).filter(|token| token.kind == Kind::Word) {
+            self.mark(&token.word, &mut wanted);
+        }
+        self.lexica.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(lexicon, _)| lexicon).collect()
+    }
+
+    fn mark(&self, word: &str, wanted: &mut [bool]) {
+        let Some(scan) = &self.scan else { return };
+        for found in scan.find_overlapping_iter(word).filter(|found| found.start() == 0) {
+            let owner = self.owners.get(found.pattern().as_usize()).copied().unwrap_or_default();
+            if let Some(wanted) = wanted.get_mut(owner) {
+                *wanted = true;
+            }
+        }
+    }
+
+    /// Looks for a request in the first sentences.
+    fn in_head(&self, input: &Input<'_>, head: &[Token], lexicon: &Lexicon, pictured: bool) -> Option<Result<Found, Pass>> {
+        let sentences = sentences(head, 0);
+        for (at, sentence) in sentences.iter().enumerate().take(PREFACE_MAX + 1) {
+            match sentence::judge(sentence.tokens, lexicon, pictured) {
+                Judgement::Denial => return Some(Err(Pass::Nothing)),
+                Judgement::Other => {}
+                Judgement::Request(request) => {
+                    let before = sentences.get(..at).unwrap_or_default();
+                    let after = sentences.get(at + 1..).unwrap_or_default();
+                    if before.iter().any(|preface| sentence::is_task(preface.tokens, lexicon)) {
+                        return Some(Err(Pass::Unclear("something else is asked before")));
+                    }
+                    let place = payload::Place { sentence, before, after, lexicon };
+                    return self.settle(input, request, &place);
+                }
+            }
+        }
+        None
+    }
+
+    /// Settles what a request in the head is about.
+    fn settle(&self, input: &Input<'_>, request: Request, place: &payload::Place<'_>) -> Option<Result<Found, Pass>> {
+        if request.act == Act::Read || request.weak {
+            let short = input.text.len() <= if request.weak { WEAK_MAX } else { READ_MAX };
+            let more = place.after.iter().any(|sentence| sentence::is_task(sentence.tokens, place.lexicon));
+            let weak_text = request.weak && (place.sentence.mark == Some(':') || request.quote.is_some());
+            if more || !(short || weak_text) {
+                return None;
+            }
+            if request.act == Act::Read {
+                return Some(payload::picture(input).map(|piece| Found { request, piece }));
+            }
+        }
+        Some(payload::find(input, &request, place).map(|piece| Found { request, piece }))
+    }
+
+    /// Looks for a request in the last sentences, about all that stands before it.
+    fn in_tail(&self, input: &Input<'_>, head: &[Token], lexicon: &Lexicon, pictured: bool) -> Option<Result<Found, Pass>> {
+        let start = tail_start(input.text);
+        if start == 0 || pictured {
+            return None;
+        }
+        let tokens = scan(input.text, start);
+        let sentences = sentences(&tokens, start);
+        let (at, request) = sentences.iter().enumerate().rev().take(2).find_map(|(at, sentence)| {
+            match sentence::judge(sentence.tokens, lexicon, pictured) {
+                Judgement::Request(request) => Some((at, request)),
+                _ => None,
+            }
+        })?;
+        let rest = sentences.get(at + 1..).unwrap_or_default();
+        let alone = rest.iter().all(|sentence| sentence::is_idle(sentence.tokens, lexicon));
+        let begins = self::sentences(head, 0).first().is_some_and(|first| sentence::begins_task(first.tokens, lexicon));
+        let own_text = request.quote.is_some() || request.inline.is_some() || request.weak || request.act == Act::Read;
+        if !alone || begins || own_text || request.back {
+            return None;
+        }
+        let start = sentences.get(at).map_or(0, |sentence| sentence.start);
+        let text = payload::bare(input.text.get(..start).unwrap_or_default());
+        (!text.is_empty()).then(|| Ok(Found { request, piece: Piece::Text(text.to_owned()) }))
+    }
+}
+
+/// Cuts tokens into sentences; the first begins at `start`.
+pub(crate) fn sentences(tokens: &[Token], start: usize) -> Vec<Sentence<'_>> {
+    let mut begin = start;
+    let ends = |token: &Token| matches!(token.kind, Kind::Mark(mark) if mark != ',');
+    let cut = tokens.split_inclusive(ends).filter_map(|tokens| {
+        let last = tokens.last()?;
+        let (words, mark) = match last.kind {
+            Kind::Mark(mark) if mark != ',' => (tokens.get(..tokens.len() - 1)?, Some(mark)),
+            _ => (tokens, None),
+        };
+        let sentence = Sentence { tokens: words, end: last.end, start: words.first().map_or(begin, |first| first.start), mark };
+        begin = last.end;
+        (!words.is_empty()).then_some(sentence)
+    });
+    cut.collect()
+}
+
+/// Where the last line begins, or a sentence near the end of a long one; 0 where the head has seen it all.
+fn tail_start(text: &str) -> usize {
+    let line = text.rfind('\n').map_or(0, |at| at + 1);
+    if text.len() - line <= TAIL_MAX {
+        return line;
+    }
+    if text.len() <= SCAN_MAX {
+        return 0;
+    }
+    let earliest = (text.len() - TAIL_MAX..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    let tail = text.get(earliest..).unwrap_or_default();
+    let cut = tail.char_indices().find(|(_, c)| matches!(c, '.' | '!' | '?' | '。' | '！' | '？' | '।'));
+    cut.map_or(0, |(at, c)| earliest + at + c.len_utf8())
+}
+
+/// A message that is wholly in quotation marks, its own escaped, as some clients send it.
+fn unwrapped(text: &str) -> Cow<'_, str> {
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inner| !inner.is_empty());
+    let Some(inner) = inner else { return Cow::Borrowed(text) };
+    let unescaped = inner.replace("\\\"", "");
+    if unescaped.contains('"') || inner.ends_with('\\') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(inner.replace("\\\"", "\"").trim().to_owned())
+}

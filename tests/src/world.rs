@@ -1,0 +1,220 @@
+//! A gateway and an LM Studio in one process, on loopback, with state of their own: what nearly every scenario needs.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use lmstudio_emulator::log::ResidentPhase;
+use lmstudio_emulator::{Config as LmStudio, Emulator};
+use pointsman::app::{self, Running};
+use pointsman::config::{Config, Overrides};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The model that is in memory when a scenario begins.
+pub const GENERAL: &str = "openai/gpt-oss-20b";
+
+/// The specialist with the strict template.
+pub const SPECIALIST: &str = "google/translategemma-12b-it";
+
+/// Tokens of context that the general model is loaded with: not the default, so that its return can be recognised.
+pub const CONTEXT: u32 = 32_768;
+
+/// A gateway in front of an emulated LM Studio.
+pub struct World {
+    /// The model server.
+    pub lmstudio: Emulator,
+    /// The gateway.
+    pub gateway: Running,
+    /// A plain HTTP client.
+    pub http: reqwest::Client,
+    folder: TempDir,
+}
+
+/// An LM Studio with the general model loaded and memory for one model.
+pub fn lmstudio() -> LmStudio {
+    LmStudio::default().loaded_with_context(GENERAL, CONTEXT).memory_gb(16.0)
+}
+
+// === impl World ===
+
+impl World {
+    /// Both, with nothing configured.
+    pub async fn start(lmstudio: LmStudio) -> Self {
+        Self::configured(lmstudio, "").await
+    }
+
+    /// Both, with these lines of TOML in the gateway's configuration.
+    ///
+    /// # Panics
+    /// Where something does not start.
+    pub async fn configured(lmstudio: LmStudio, toml: &str) -> Self {
+        Self::with_skills(lmstudio, toml, &[]).await
+    }
+
+    /// Both, with these components in the skills folder, by file name.
+    ///
+    /// # Panics
+    /// Where something does not start.
+    pub async fn with_skills(lmstudio: LmStudio, toml: &str, skills: &[(&str, Vec<u8>)]) -> Self {
+        let lmstudio = Emulator::start(lmstudio).await.unwrap();
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir_all(data.join("skills")).unwrap();
+        for (name, wasm) in skills {
+            std::fs::write(data.join("skills").join(name), wasm).unwrap();
+        }
+        let gateway = gateway(folder.path(), &lmstudio.url(), toml).await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let world = Self { lmstudio, gateway, http, folder };
+        world.ready().await;
+        world
+    }
+
+    /// Waits until the gateway knows its models.
+    pub async fn ready(&self) {
+        let mut notices = self.gateway.gateway().residency.notices();
+        while self.gateway.gateway().residency.directory().models().is_empty() {
+            let _ = tokio::time::timeout(Duration::from_millis(50), notices.recv()).await;
+        }
+    }
+
+    /// Where the gateway listens.
+    pub fn address(&self) -> SocketAddr {
+        self.gateway.address()
+    }
+
+    /// Where state is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A chat request, sent.
+    ///
+    /// # Panics
+    /// Where the gateway cannot be reached.
+    pub async fn post(&self, body: &Value) -> reqwest::Response {
+        let url = format!("{}/v1/chat/completions", self.gateway.url());
+        self.http.post(url).json(body).send().await.unwrap()
+    }
+
+    /// A chat request of this session, answered: status, headers and text.
+    ///
+    /// # Panics
+    /// Where the answer breaks off.
+    pub async fn ask(&self, session: &str, body: &Value) -> Answer {
+        let url = format!("{}/v1/chat/completions", self.gateway.url());
+        let sent = self.http.post(url).header("x-session-id", session).json(body).send().await.unwrap();
+        Answer::read(sent).await
+    }
+
+    /// The records of requests, newest first, once there are `count` of them.
+    pub async fn records(&self, count: usize) -> Vec<pointsman::telemetry::Record> {
+        loop {
+            let records = self.gateway.gateway().ring.recent(1000);
+            if records.len() >= count {
+                return records.iter().map(|record| (**record).clone()).collect();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Models in LM Studio's memory: keys and context lengths.
+    pub fn resident(&self) -> Vec<(String, u32)> {
+        self.lmstudio.resident().iter().map(|it| (it.key.to_string(), it.context_length)).collect()
+    }
+
+    /// Waits until exactly this model is in memory, ready.
+    pub async fn resting_on(&self, model: &str) {
+        self.lmstudio
+            .wait_for(|entries| {
+                entries.last().is_some_and(|entry| {
+                    entry.resident.len() == 1 && entry.resident.iter().all(|it| *it.key == *model && it.phase == ResidentPhase::Ready)
+                })
+            })
+            .await;
+    }
+}
+
+/// A gateway with these lines of configuration in front of a model server.
+///
+/// # Panics
+/// Where it does not start.
+pub async fn gateway(folder: &Path, lmstudio: &str, toml: &str) -> Running {
+    let file = folder.join("pointsman.toml");
+    std::fs::write(&file, format!("{toml}\n[providers.lmstudio]\nurl = \"{lmstudio}\"\n")).unwrap();
+    let overrides = Overrides {
+        listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        data_dir: Some(folder.join("data")),
+    };
+    app::start(Config::load(Some(&file), &overrides).unwrap()).await.unwrap()
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Response headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body as it came.
+    pub body: String,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Reads a response.
+    ///
+    /// # Panics
+    /// Where it breaks off.
+    pub async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.text().await.unwrap() }
+    }
+
+    /// The assistant's text, streamed or not.
+    pub fn text(&self) -> String {
+        if let Ok(whole) = serde_json::from_str::<Value>(&self.body) {
+            return whole["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned();
+        }
+        self.chunks().iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
+    }
+
+    /// The stream's JSON payloads.
+    pub fn chunks(&self) -> Vec<Value> {
+        let data = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+    }
+
+    /// The stream ended with its terminator.
+    pub fn is_terminated(&self) -> bool {
+        self.body.trim_end().ends_with("data: [DONE]")
+    }
+
+    /// The message of an error, in a body or in the stream.
+    pub fn error(&self) -> Option<String> {
+        let whole = serde_json::from_str::<Value>(&self.body).ok();
+        let all = whole.into_iter().chain(self.chunks());
+        all.filter_map(|value| value["error"]["message"].as_str().map(str::to_owned)).next()
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// A chat request with one user message.
+pub fn says(text: &str) -> Value {
+    json!({"model": "auto", "stream": true, "messages": [{"role": "user", "content": text}]})
+}
+
+/// A PNG of one pixel, as a data URL.
+pub const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+
+/// A chat request with a picture.
+pub fn shows(text: &str) -> Value {
+    json!({"model": "auto", "stream": true, "messages": [{"role": "user", "content": [
+        {"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": PIXEL}}]}]})
+}
