@@ -266,6 +266,7 @@ impl Core {
     /// Breaks the exchange off and releases the lease.
     pub(super) fn abort(&self) {
         let Some(abort) = lock(&self.abort).take() else { return };
+        self.outbox.strike(self);
         abort();
         self.release(End::Cancelled);
     }
@@ -291,8 +292,9 @@ impl Core {
     /// Forgets how to abort, so that the upstream's handle does not outlive the exchange.
     fn strike_if_enrolled(&self) {
         let abort = lock(&self.abort).take();
-        self.outbox.strike(self);
-        drop(abort);
+        if abort.is_some() {
+            self.outbox.strike(self);
+        }
     }
 }
 

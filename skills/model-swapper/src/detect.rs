@@ -73,6 +73,13 @@ pub(crate) struct Sentence<'t> {
     pub(crate) mark: Option<char>,
 }
 
+impl Sentence<'_> {
+    /// Nothing but a quotation.
+    fn is_quote(&self) -> bool {
+        self.tokens.iter().all(|token| token.kind == Kind::Quote)
+    }
+}
+
 impl Found {
     /// How well its language explains the turn.
     fn weight(&self) -> (bool, bool, usize) {
@@ -143,7 +150,11 @@ impl Detector {
                 Judgement::Request(request) => {
                     let before = sentences.get(..at).unwrap_or_default();
                     let after = sentences.get(at + 1..).unwrap_or_default();
-                    if before.iter().any(|preface| sentence::is_task(preface.tokens, lexicon)) {
+                    let task = |preface: &Sentence<'_>| {
+                        let begins = sentence::begins_task(preface.tokens, lexicon);
+                        begins || (!pictured && sentence::is_task(preface.tokens, lexicon))
+                    };
+                    if before.iter().any(task) {
                         return Some(Err(Pass::Unclear("something else is asked before")));
                     }
                     let place = payload::Place { sentence, before, after, lexicon };
@@ -155,11 +166,12 @@ impl Detector {
     }
 
     /// Settles what a request in the head is about.
-    fn settle(&self, input: &Input<'_>, request: Request, place: &payload::Place<'_>) -> Option<Result<Found, Pass>> {
+    fn settle(&self, input: &Input<'_>, mut request: Request, place: &payload::Place<'_>) -> Option<Result<Found, Pass>> {
         if request.act == Act::Read || request.weak {
             let short = input.text.len() <= if request.weak { WEAK_MAX } else { READ_MAX };
             let more = place.after.iter().any(|sentence| sentence::is_task(sentence.tokens, place.lexicon));
-            let weak_text = request.weak && (place.sentence.mark == Some(':') || request.quote.is_some());
+            let apart = matches!(place.sentence.mark, Some(':' | '\n')) || place.before.iter().any(|sentence| sentence.is_quote());
+            let weak_text = request.weak && (apart || request.quote.is_some());
             if more || !(short || weak_text) {
                 return None;
             }
@@ -167,7 +179,7 @@ impl Detector {
                 return Some(payload::picture(input).map(|piece| Found { request, piece }));
             }
         }
-        Some(payload::find(input, &request, place).map(|piece| Found { request, piece }))
+        Some(payload::find(input, &mut request, place).map(|piece| Found { request, piece }))
     }
 
     /// Looks for a request in the last sentences, about all that stands before it.

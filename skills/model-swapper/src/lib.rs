@@ -102,7 +102,7 @@ impl ModelSwapper {
                 let piece = if intent.pictured() { Piece::Picture } else { Piece::Text(payload::bare(text).to_owned()) };
                 let source = self.source(None, &piece, turn, None);
                 let target = self.settings.target.unwrap_or(Code::ENGLISH);
-                self.route_translation(intent, turn, Translation { source, target, piece })
+                self.route_translation(intent, turn, Translation { source, target, piece, wish: None })
             }
             Task::Chat => {
                 let reason = format!("{}: the turn says `{}`", intent.name, heard.word);
@@ -115,7 +115,7 @@ impl ModelSwapper {
     fn translation(&self, intent: &Intent, turn: &Turn, Found { request, piece }: &Found) -> Option<Route> {
         let target = request.into.or(self.settings.target).unwrap_or(request.spoken);
         let source = self.source(request.from, piece, turn, Some(target));
-        self.route_translation(intent, turn, Translation { source, target, piece: piece.clone() })
+        self.route_translation(intent, turn, Translation { source, target, piece: piece.clone(), wish: request.wish.clone() })
     }
 
     /// The language to translate from: named, told from the text, or assumed.

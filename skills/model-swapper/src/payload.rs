@@ -4,7 +4,7 @@
 //! to do, there is no answer: a specialist that is sent the wrong text does worse than the model that sees all of it.
 
 use crate::detect::{Input, Pass, Sentence};
-use crate::language::{Guess, guess};
+use crate::language::{Code, Guess, guess};
 use crate::sentence::{Request, begins_task, is_idle, is_task};
 use crate::token::scan;
 use crate::words::Lexicon;
@@ -34,11 +34,18 @@ pub(crate) struct Place<'a> {
 }
 
 /// Finds what a translation is about.
-pub(crate) fn find(input: &Input<'_>, request: &Request, place: &Place<'_>) -> Result<Piece, Pass> {
+pub(crate) fn find(input: &Input<'_>, request: &mut Request, place: &Place<'_>) -> Result<Piece, Pass> {
     let text = match in_sentence(input, request, place)? {
         Some(text) => Some(text),
         None => around(input, request, place)?,
     };
+    let certain = request.quote.is_some() || (text.is_some() && request.inline.is_none()) || !input.media.is_empty();
+    if request.doubtful && !certain {
+        return Err(Pass::Unclear("the request has words in it that are not understood"));
+    }
+    if request.weak && matches!((&text, request.into), (Some(text), Some(into)) if is_in(text, into)) {
+        return Err(Pass::Unclear("the text is in that language already"));
+    }
     match text {
         Some(_) if !input.media.is_empty() => Err(Pass::Unclear("both a text and media could be meant")),
         Some(text) => Ok(Piece::Text(text)),
@@ -81,7 +88,7 @@ fn in_sentence(input: &Input<'_>, request: &Request, place: &Place<'_>) -> Resul
 }
 
 /// The text around the sentence: beneath it, after it, before it.
-fn around(input: &Input<'_>, request: &Request, place: &Place<'_>) -> Result<Option<String>, Pass> {
+fn around(input: &Input<'_>, request: &mut Request, place: &Place<'_>) -> Result<Option<String>, Pass> {
     if request.quote.or(request.inline).is_some() {
         return Ok(None);
     }
@@ -95,14 +102,21 @@ fn around(input: &Input<'_>, request: &Request, place: &Place<'_>) -> Result<Opt
     if !beneath.is_empty() {
         let text = without_thanks(beneath, place.lexicon);
         let nothing = text.is_empty();
-        return match (idle, nothing) {
-            (true, false) => Ok(Some(bare(text).to_owned())),
-            (true, true) => Ok(None),
-            _ => Err(Pass::Unclear("it says how to translate, which a specialist does not hear")),
-        };
+        if directions.iter().any(|sentence| begins_task(sentence.tokens, place.lexicon)) {
+            return Err(Pass::Unclear("something else is asked after"));
+        }
+        if !idle {
+            request.wish = Some(line.to_owned());
+        }
+        return Ok((!nothing).then(|| bare(text).to_owned()));
     }
     if !line.is_empty() && !idle {
         let begins = directions.first().is_some_and(|sentence| begins_task(sentence.tokens, place.lexicon));
+        // Beside a picture, words in the language of the request are a remark.
+        let remark = !input.media.is_empty() && !matches!(guess(line), Guess::Sure(code) if !code.same_language(request.spoken));
+        if remark && !begins && !directions.iter().any(|sentence| is_task(sentence.tokens, place.lexicon)) {
+            return Ok(None);
+        }
         let elsewhere = !input.media.is_empty() || request.described || (request.back && !input.last_answer.is_empty());
         if begins || elsewhere {
             return Err(Pass::Unclear("what follows could be the text or one more wish"));
@@ -124,11 +138,16 @@ fn before(input: &Input<'_>, request: &Request, place: &Place<'_>) -> Result<Opt
         return Ok(None);
     }
     let own_line = place.before.last().is_some_and(|sentence| sentence.mark == Some('\n'));
-    let foreign = !matches!(guess(text), Guess::Sure(code) if code.same_language(request.spoken));
-    if request.into.is_some_and(|into| matches!(guess(text), Guess::Sure(code) if code.same_language(into))) || (answered && !own_line && !foreign) {
+    let foreign = !is_in(text, request.spoken);
+    if request.into.is_some_and(|into| is_in(text, into)) || (answered && !own_line && !foreign) {
         return Err(Pass::Unclear("what stands before could be the text or a remark"));
     }
     Ok(Some(bare(text).to_owned()))
+}
+
+/// Whether a text is surely in a language.
+fn is_in(text: &str, language: Code) -> bool {
+    matches!(guess(text), Guess::Sure(code) if code.same_language(language))
 }
 
 /// Without a last line that only thanks.
@@ -142,7 +161,8 @@ fn without_thanks<'a>(text: &'a str, lexicon: &Lexicon) -> &'a str {
 
 /// Without the marks that wrap the whole: quotation marks, a code fence, rules.
 pub(crate) fn bare(text: &str) -> &str {
-    const PAIRS: [(&str, &str); 16] = [
+    const PAIRS: [(&str, &str); 17] = [
+        ("(", ")"),
         ("\"\"\"", "\"\"\""),
         ("```", "```"),
         ("---", "---"),
@@ -160,12 +180,16 @@ pub(crate) fn bare(text: &str) -> &str {
         ("‚", "‘"),
         ("《", "》"),
     ];
-    let text = text.trim().trim_start_matches([':', '：']).trim();
+    let text = text.trim().trim_start_matches([':', '：']).trim_end_matches(['¿', '¡']).trim();
     for (open, close) in PAIRS {
-        let inner = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).filter(|inner| !inner.trim().is_empty());
-        if let Some(inner) = inner.filter(|inner| open.len() > 1 && open != "\"" || !inner.contains(open)) {
-            let unlabelled = if open == "```" { inner.split_once('\n').map_or(inner, |(_, rest)| rest) } else { inner };
-            return unlabelled.trim();
+        let inner = text.strip_prefix(open).map(|rest| rest.strip_suffix(close).unwrap_or(rest));
+        let Some(inner) = inner.filter(|inner| !inner.trim().is_empty()) else { continue };
+        let fence = open.len() == 3 && open.is_ascii();
+        if fence {
+            return inner.split_once('\n').map_or(inner, |(_, rest)| rest).trim();
+        }
+        if text.ends_with(close) && !inner.contains(open) {
+            return inner.trim();
         }
     }
     text

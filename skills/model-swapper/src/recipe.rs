@@ -38,6 +38,8 @@ pub(crate) struct Translation {
     pub(crate) target: Code,
     /// What is translated.
     pub(crate) piece: Piece,
+    /// How, in the user's words.
+    pub(crate) wish: Option<String>,
 }
 
 impl Recipe {
@@ -56,7 +58,11 @@ pub(crate) fn translate(model: &str, recipe: Recipe, translation: &Translation) 
     let told = Candidate::new(model).with_prompt(told(translation));
     match recipe.for_model(model) {
         Recipe::Conversation => vec![Candidate::new(model)],
-        Recipe::Translategemma => vec![coded(model, translation), told.with_context(TRANSLATEGEMMA_TOKENS)],
+        Recipe::Translategemma => {
+            let (coded, told) = (coded(model, translation), told.with_context(TRANSLATEGEMMA_TOKENS));
+            // The model's own template has no room for a wish.
+            if translation.wish.is_some() { vec![told, coded] } else { vec![coded, told] }
+        }
         _ => vec![told],
     }
 }
@@ -76,7 +82,7 @@ pub(crate) fn read(model: &str, recipe: Recipe, pictures: usize) -> Candidate {
 }
 
 /// One part with both codes, for the model's own template.
-fn coded(model: &str, Translation { source, target, piece }: &Translation) -> Candidate {
+fn coded(model: &str, Translation { source, target, piece, .. }: &Translation) -> Candidate {
     let prompt = Prompt::user()
         .part(part(piece))
         .field("source_lang_code", source.as_str())
@@ -88,12 +94,13 @@ fn coded(model: &str, Translation { source, target, piece }: &Translation) -> Ca
 }
 
 /// An instruction and the text two blank lines below it, or the picture.
-fn told(Translation { source, target, piece }: &Translation) -> Prompt {
+fn told(Translation { source, target, piece, wish }: &Translation) -> Prompt {
     let (from, into) = (source.name(), target.name());
     let what = if *piece == Piece::Picture { "the text in the picture" } else { "the text below" };
+    let wish = wish.as_ref().map_or(String::new(), |wish| format!(" The user wishes: {wish}"));
     let instruction = format!(
         "You are a professional translator from {from} ({}) to {into} ({}). Translate {what} into {into}, faithful to its \
-         meaning and tone. Answer with the {into} translation only, without comments.\n\n\n",
+         meaning and tone. Answer with the {into} translation only, without comments.{wish}\n\n\n",
         source.as_str(),
         target.as_str()
     );
@@ -130,7 +137,7 @@ mod tests {
     use super::*;
 
     fn translation(piece: Piece) -> Translation {
-        Translation { source: Code::GERMAN, target: Code::ENGLISH, piece }
+        Translation { source: Code::GERMAN, target: Code::ENGLISH, piece, wish: None }
     }
 
     #[test]

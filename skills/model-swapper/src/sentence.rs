@@ -56,6 +56,10 @@ pub(crate) struct Request {
     pub(crate) weak: bool,
     /// Words that the lists knew: of two languages that could be meant, the one that explains more is.
     pub(crate) known: usize,
+    /// It has words before its verb that no list knows, so its text must stand where there is no doubt.
+    pub(crate) doubtful: bool,
+    /// How the translation is to be, in the user's words.
+    pub(crate) wish: Option<String>,
 }
 
 /// A word or phrase and what it can be here.
@@ -69,6 +73,8 @@ pub(crate) struct Role {
     pub(crate) end: usize,
     /// Index of its first token.
     pub(crate) token: usize,
+    /// Tokens it covers.
+    pub(crate) tokens: usize,
 }
 
 /// Words that stand around a request without changing it.
@@ -85,6 +91,9 @@ const AROUND: Class = Class::LEAD
 
 /// What a request to read a picture is made of; allowed around a translation where there is a picture.
 const READING: Class = Class::READ.or(Class::GLYPHS).or(Class::WRITTEN).or(Class::PUT);
+
+/// Another task, or talk.
+const OTHER: Class = Class::TALK.or(Class::MEAN);
 
 /// Judges a sentence in the language of a lexicon. `pictured`: the turn has a picture.
 pub(crate) fn judge(tokens: &[Token], lexicon: &Lexicon, pictured: bool) -> Judgement {
@@ -105,14 +114,14 @@ pub(crate) fn is_idle(tokens: &[Token], lexicon: &Lexicon) -> bool {
 
 /// Whether a sentence is about something else that is to be done, or about files and code.
 pub(crate) fn is_task(tokens: &[Token], lexicon: &Lexicon) -> bool {
-    roles(tokens, lexicon).iter().any(|role| role.class.is(Class::TALK.or(Class::FILE)) && !role.quote)
+    roles(tokens, lexicon).iter().any(|role| role.class.is(OTHER.or(Class::FILE)) && !role.quote)
 }
 
 /// Whether a sentence begins with another task.
 pub(crate) fn begins_task(tokens: &[Token], lexicon: &Lexicon) -> bool {
     let roles = roles(tokens, lexicon);
-    let first = roles.iter().find(|role| !role.class.is(AROUND.or(Class::GREET)) || role.class.is(Class::TALK));
-    first.is_some_and(|role| role.class.is(Class::TALK.or(Class::NOT).or(Class::FILE)))
+    let first = roles.iter().find(|role| !role.class.is(AROUND.or(Class::GREET)) || role.class.is(OTHER));
+    first.is_some_and(|role| role.class.is(OTHER.or(Class::NOT).or(Class::FILE)))
 }
 
 struct Sentence<'a> {
@@ -136,7 +145,7 @@ fn roles(tokens: &[Token], lexicon: &Lexicon) -> Vec<Role> {
 fn role(tokens: &[Token], token: usize, lexicon: &Lexicon) -> (Role, usize) {
     let (first, mut length) = (tokens.first(), 1);
     let (start, mut end) = first.map_or((0, 0), |first| (first.start, first.end));
-    let mut role = Role { class: Class::NONE, code: None, quote: false, comma: false, start, end, token };
+    let mut role = Role { class: Class::NONE, code: None, quote: false, comma: false, start, end, token, tokens: 1 };
     match first.map(|first| (first.kind, first.word.as_str())) {
         Some((Kind::Quote, _)) => role.quote = true,
         Some((Kind::Code, _)) => role.class = Class::FILE,
@@ -151,7 +160,7 @@ fn role(tokens: &[Token], token: usize, lexicon: &Lexicon) -> (Role, usize) {
         }
         None => {}
     }
-    role.end = end;
+    (role.end, role.tokens) = (end, length);
     (role, length)
 }
 

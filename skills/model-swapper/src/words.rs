@@ -31,6 +31,9 @@ const FILES: [(&str, &str); 15] = [
 /// Words that a `~` may stand for.
 const GAP_MAX: usize = 5;
 
+/// Bytes from which a word with one slip in it is still recognised.
+const SLIP_MIN: usize = 8;
+
 /// What a phrase can be in a request: a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Class(u32);
@@ -95,6 +98,8 @@ classes! {
     BARE = "bare", 20;
     /// A greeting or thanks: before a request it is polite, after its verb it is text.
     GREET = "greet", 21;
+    /// Asks what something means.
+    MEAN = "mean", 22;
 }
 
 impl Class {
@@ -132,6 +137,8 @@ pub(crate) struct Lexicon {
     pub(crate) order: Order,
     phrases: HashMap<String, Vec<Phrase>>,
     stems: Vec<(String, Phrase)>,
+    /// Pronouns that verbs carry at their end.
+    endings: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,11 +167,12 @@ pub(crate) fn lexica() -> Vec<Lexicon> {
 impl Lexicon {
     fn parse(code: &str, text: &str) -> Self {
         let code = Code::of(code).unwrap_or(Code::ENGLISH);
-        let mut lexicon = Self { code, order: Order::First, phrases: HashMap::new(), stems: Vec::new() };
+        let mut lexicon = Self { code, order: Order::First, phrases: HashMap::new(), stems: Vec::new(), endings: Vec::new() };
         let lines = || text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| !key.starts_with('#'));
         let names = names(lines().find(|(key, _)| *key == "names").map_or("", |(_, value)| value));
         for (key, value) in lines() {
             match (key, Class::of(key)) {
+                ("endings", _) => lexicon.endings = split(value).map(str::to_owned).collect(),
                 ("order", _) => lexicon.order = if value == "last" { Order::Last } else { Order::Both },
                 (_, Some(class)) if class.is(Class::INTO.or(Class::FROM).or(Class::BARE)) => {
                     for (template, (code, name)) in split(value).flat_map(|form| names.iter().map(move |name| (form, name))) {
@@ -191,7 +199,8 @@ impl Lexicon {
     /// The longest phrase that begins with the first of these tokens; equally long ones are taken together.
     pub(crate) fn longest(&self, tokens: &[Token]) -> Option<Match> {
         let (first, rest) = tokens.split_first()?;
-        let exact = self.phrases.get(&first.word).into_iter().flatten();
+        let listed = self.phrases.get(&first.word);
+        let exact = listed.or_else(|| self.without_ending(&first.word)).or_else(|| self.misspelt(&first.word)).into_iter().flatten();
         let stems = self.stems.iter().filter(|(stem, _)| first.word.starts_with(stem.as_str())).map(|(_, phrase)| phrase);
         let mut best: Option<Match> = None;
         for phrase in exact.chain(stems) {
@@ -207,6 +216,23 @@ impl Lexicon {
             }
         }
         best
+    }
+
+    /// The verb without the pronouns at its end: `tradúcemelo`.
+    fn without_ending(&self, word: &str) -> Option<&Vec<Phrase>> {
+        let verb = |phrases: &&Vec<Phrase>| {
+            let verbs = Class::VERB.or(Class::PUT).or(Class::READ);
+            phrases.iter().any(|phrase| phrase.rest.is_empty() && phrase.class.is(verbs))
+        };
+        let stems = self.endings.iter().filter_map(|ending| word.strip_suffix(ending.as_str()));
+        stems.filter_map(|stem| self.phrases.get(stem)).find(verb)
+    }
+
+    /// The verb that was meant by a word with one slip in it.
+    fn misspelt(&self, word: &str) -> Option<&Vec<Phrase>> {
+        let verb = |phrases: &Vec<Phrase>| phrases.iter().any(|phrase| phrase.rest.is_empty() && phrase.class.is(Class::VERB));
+        let mut near = self.phrases.iter().filter(|(first, phrases)| slips(first, word) && verb(phrases));
+        near.next().map(|(_, phrases)| phrases)
     }
 
     /// The words that make a request for a translation or a reading, for the scan that comes before everything else.
@@ -229,9 +255,21 @@ fn covered(words: &[String], tokens: &[Token]) -> Option<usize> {
     let (first, rest) = tokens.split_first()?;
     let fits = match word.strip_suffix('*') {
         Some(stem) => first.word.starts_with(stem),
-        None => first.word == *word,
+        None => first.word == *word || slips(word, &first.word),
     };
     (first.kind == Kind::Word && fits).then(|| covered(more, rest)).flatten().map(|length| length + 1)
+}
+
+/// Whether a long word is another with one letter left out, doubled or swapped with its neighbour: not its first or last.
+fn slips(word: &str, written: &str) -> bool {
+    let (a, b) = (word.as_bytes(), written.as_bytes());
+    if a.len().min(b.len()) < SLIP_MIN || a.len().abs_diff(b.len()) > 1 || a.first() != b.first() || a.last() != b.last() || a == b {
+        return false;
+    }
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let tail = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    let swapped = a.len() == b.len() && same + tail + 2 == a.len() && a.get(same) == b.get(same + 1) && a.get(same + 1) == b.get(same);
+    swapped || (a.len() != b.len() && same + tail + 1 >= a.len().max(b.len()))
 }
 
 fn split(value: &str) -> impl Iterator<Item = &str> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::memory::{Held, State};
 use super::{Planner, Waiter, Want};
-use crate::id::InstanceId;
+use crate::id::{InstanceId, SessionKey};
 use crate::residency::claim::Action;
 
 /// What could be done for a waiter that needs room.
@@ -40,13 +40,13 @@ impl Planner {
             && let Action::Unload { whose } = wish.action
         {
             let all: Vec<_> = self.of_model(model).filter(|(_, held)| whose.means(held)).collect();
-            return self.choose_among(&all, &[], 0);
+            return self.choose_among(&all, &[], 0, None);
         }
         // An instance of the same model that does not serve the waiter is in its own way.
         let own: Vec<_> = self.of_model(model).collect();
         let others: Vec<_> = self.of_kind(kind).filter(|(_, held)| held.model != *model).collect();
         let too_many = (others.len() + 1).saturating_sub(self.capacity(kind));
-        self.choose_among(&own, &others, too_many)
+        self.choose_among(&own, &others, too_many, waiter.session())
     }
 
     /// All of `musts` and `count` of `others`.
@@ -55,13 +55,14 @@ impl Planner {
         musts: &[(&InstanceId, &Held)],
         others: &[(&InstanceId, &Held)],
         count: usize,
+        session: Option<&SessionKey>,
     ) -> Choice {
         let is_pinned = |(_, held): &&(&InstanceId, &Held)| self.is_pinned(&held.model);
         let loose: Vec<_> = others.iter().filter(|it| !is_pinned(it)).collect();
         if musts.iter().any(|it| is_pinned(&it)) || loose.len() < count {
             return Choice::Pinned;
         }
-        let is_free = |held: &Held| self.is_free(held);
+        let is_free = |held: &Held| self.is_free(held, session);
         let mut free: Vec<_> = loose.iter().filter(|(_, held)| is_free(held)).collect();
         if musts.iter().all(|(_, held)| is_free(held)) && free.len() >= count {
             free.sort_by_key(|(_, held)| self.rank(held));

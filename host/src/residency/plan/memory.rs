@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::pace::Pace;
 use super::{Asked, LinkState, Mutant, Planner, Ticket, Waiter};
-use crate::id::{InstanceId, ModelId};
+use crate::id::{InstanceId, ModelId, SessionKey};
 use crate::model::Kind;
 use crate::provider::{Listed, Settings};
 use crate::residency::config::{MAX_WAIT_LEAST, MAX_WAIT_MOST, SWAP_UNMEASURED};
@@ -131,9 +131,9 @@ impl Planner {
         waiter.wants_it_loaded() && !self.of_model(waiter.model()).any(|(_, held)| self.serves(waiter, held))
     }
 
-    /// The next request of an unfinished turn, or of the turn a skill's wish was made for, needs it.
-    pub(super) fn is_wanted(&self, model: &ModelId) -> bool {
-        self.turns.want(model, self.now) || self.hopes.iter().any(|hope| hope.wants(model))
+    /// The next request of an unfinished turn of another session, or a skill's wish, needs it.
+    pub(super) fn is_wanted(&self, model: &ModelId, own: Option<&SessionKey>) -> bool {
+        self.turns.want(model, self.now, own) || self.hopes.iter().any(|hope| hope.wants(model))
     }
 
     /// It is kept by a pin.
@@ -146,13 +146,13 @@ impl Planner {
         held.spared_until.is_some_and(|until| until > self.now)
     }
 
-    /// Rule 5: it may go without anyone noticing.
-    pub(super) fn is_free(&self, held: &Held) -> bool {
+    /// Rule 5: it may go, for a request of this session, without anyone noticing.
+    pub(super) fn is_free(&self, held: &Held, own: Option<&SessionKey>) -> bool {
         let ready = held.state == State::Ready && held.doubted.is_none();
         ready
             && (held.is_idle() || self.has(Mutant::NoDrain))
             && held.batch.is_empty()
-            && !self.is_wanted(&held.model)
+            && !self.is_wanted(&held.model, own)
     }
 
     /// How long a swap to the model is thought to take.

@@ -88,7 +88,7 @@ impl Planner {
                 Owner::Gateway => LoadedBy::Gateway,
                 Owner::SomeoneElse => LoadedBy::SomeoneElse,
             },
-            is_wanted: self.is_wanted(&held.model),
+            is_wanted: self.is_wanted(&held.model, None),
             is_held: self.turns.hold(&held.model, now),
             is_pinned: self.is_pinned(&held.model),
         });

@@ -60,7 +60,7 @@ impl Planner {
     fn is_in_use(&self, held: &Held) -> bool {
         let is_held = self.turns.hold(&held.model, self.now) && !self.has(Mutant::HoldIgnored);
         let is_due = self.baseline.get(&held.model).is_some();
-        !is_due && (!held.is_idle() || !held.batch.is_empty() || self.is_wanted(&held.model) || is_held)
+        !is_due && (!held.is_idle() || !held.batch.is_empty() || self.is_wanted(&held.model, None) || is_held)
     }
 
     /// Nobody waits for a load in this lane: goes back to the baseline if nobody uses anything else either.
@@ -80,8 +80,11 @@ impl Planner {
         if now < since + linger || self.lane(kind).pace.left(now).is_some() {
             return;
         }
-        let victims: Vec<InstanceId> =
-            self.strays(kind).filter(|(_, held)| self.is_free(held)).map(|(id, _)| id.clone()).collect();
+        let victims: Vec<InstanceId> = self
+            .strays(kind)
+            .filter(|(_, held)| self.is_free(held, None))
+            .map(|(id, _)| id.clone())
+            .collect();
         let stays = self.of_kind(kind).count().saturating_sub(victims.len());
         let is_ready = |model: &&ModelId| {
             self.models.get(*model).is_some_and(|known| known.pace.left(self.now).is_none())

@@ -117,9 +117,10 @@ impl Turns {
         self.0.contains_key(session)
     }
 
-    /// Some turn's next request for the model is expected any moment.
-    pub(super) fn want(&self, model: &ModelId, now: Instant) -> bool {
-        self.0.values().any(|turn| turn.model == *model && turn.wanted_until.is_some_and(|until| until > now))
+    /// Some turn's next request for the model is expected any moment; a session's own turn does not stand in its way.
+    pub(super) fn want(&self, model: &ModelId, now: Instant, own: Option<&SessionKey>) -> bool {
+        let lasts = |turn: &Turn| turn.wanted_until.is_some_and(|until| until > now);
+        self.0.iter().any(|(session, turn)| turn.model == *model && lasts(turn) && Some(session) != own)
     }
 
     /// Some turn's route holds the model.

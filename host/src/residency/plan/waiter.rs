@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::{Claim, Phase, Ticket, Timings, Wish};
-use crate::id::ModelId;
+use crate::id::{ModelId, SessionKey};
 
 /// Someone who waits.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ impl Waiter {
             Want::Lease(claim) => Some(claim),
             Want::Wish(_) => None,
         }
+    }
+
+    /// Whose conversation it belongs to; none for wishes.
+    pub(super) fn session(&self) -> Option<&SessionKey> {
+        self.claim().map(|claim| &claim.session)
     }
 
     /// The context that a resident instance must have.

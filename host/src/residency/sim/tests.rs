@@ -20,7 +20,7 @@ fn the_invariants_hold_for_very_many_seeds() {
 }
 
 /// The seed whose story is told by `replay`: put the one in that fails.
-const REPLAYED: u64 = 1979;
+const REPLAYED: u64 = 0;
 
 #[test]
 #[ignore = "prints the story of one seed"]
@@ -66,32 +66,34 @@ fn play(seed: u64, fault: Option<Mutant>) -> Result<u32, String> {
     })
 }
 
-/// A simulation that notices nothing proves nothing: each fault must be seen within the ordinary seeds.
-fn notices(fault: Mutant) {
-    let seen = (0..SEEDS).find(|seed| play(*seed, Some(fault)).is_err());
-    assert!(seen.is_some(), "no seed notices {fault:?}");
+/// A simulation that notices nothing proves nothing: each fault must be seen within the ordinary seeds, and for what it
+/// is.
+fn notices(fault: Mutant, violation: &str) {
+    let mut seen = (0..SEEDS).filter_map(|seed| play(seed, Some(fault)).err());
+    let first = seen.find(|seen| seen.contains(violation));
+    assert!(first.is_some(), "no seed notices {fault:?}");
 }
 
 macro_rules! mutants {
-    ($($test:ident: $fault:ident,)*) => {
+    ($($test:ident: $fault:ident, $violation:literal;)*) => {
         $(#[test]
         fn $test() {
-            notices(Mutant::$fault);
+            notices(Mutant::$fault, $violation);
         })*
     };
 }
 
 mutants! {
-    notices_an_eviction_without_a_drain: NoDrain,
-    notices_a_lost_lease: LostLease,
-    notices_a_forgotten_restore: ForgottenRestore,
-    notices_a_double_load: DoubleLoad,
-    notices_unbounded_queue_jumping: UnboundedQueueJumping,
-    notices_an_ignored_hold: HoldIgnored,
-    notices_a_route_that_changes_the_baseline: RouteChangesBaseline,
-    notices_an_evicted_pin: EvictsPinned,
-    notices_forgotten_waiters_of_a_failed_load: ForgetsWaitersOfFailedLoad,
-    notices_a_gate_left_closed: LeavesGateClosed,
-    notices_belief_in_stale_lists: BelievesStaleLists,
-    notices_a_load_before_the_unload: LoadsBeforeUnload,
+    notices_an_eviction_without_a_drain: NoDrain, "no leased instance is evicted";
+    notices_a_lost_lease: LostLease, "gates count the leases that live";
+    notices_a_forgotten_restore: ForgottenRestore, "at rest the baseline is back";
+    notices_a_double_load: DoubleLoad, "one load at a time";
+    notices_unbounded_queue_jumping: UnboundedQueueJumping, "the wait bound is kept";
+    notices_an_ignored_hold: HoldIgnored, "no restore in the middle of a held turn";
+    notices_a_route_that_changes_the_baseline: RouteChangesBaseline, "leave the baseline as it was";
+    notices_an_evicted_pin: EvictsPinned, "no pinned model is evicted";
+    notices_forgotten_waiters_of_a_failed_load: ForgetsWaitersOfFailedLoad, "no waiter is forgotten";
+    notices_a_gate_left_closed: LeavesGateClosed, "gates are closed only for a swap";
+    notices_belief_in_stale_lists: BelievesStaleLists, "a load is sent only when it fits";
+    notices_a_load_before_the_unload: LoadsBeforeUnload, "a load is sent only when it fits";
 }

@@ -1,6 +1,6 @@
 //! Requests to write down the text in a picture.
 
-use super::{AROUND, Act, Judgement, READING, Request, Role};
+use super::{AROUND, Act, Judgement, OTHER, READING, Request, Role};
 use crate::words::{Class, Lexicon};
 
 /// Words beside the request that may be unknown: what kind of picture it is, whose, where.
@@ -8,14 +8,17 @@ const UNKNOWN_MAX: usize = 5;
 
 /// Judges a sentence of a turn that has a picture. With a language to go into, it is a translation of the picture.
 pub(super) fn judge(roles: &[Role], lexicon: &Lexicon) -> Judgement {
-    let has = |class: Class| roles.iter().any(|role| role.class.is(class));
-    let wanted = has(Class::WRITTEN) || (has(Class::READ) && has(Class::GLYPHS));
+    let roles = up_to_remark(roles);
     let talk = |role: &Role| {
         let known = role.class.is(AROUND.or(READING).or(Class::GREET));
-        role.class.is(Class::TALK.or(Class::NOT)) || (role.class.is(Class::FILE) && !known)
+        role.class.is(OTHER.or(Class::NOT)) || (role.class.is(Class::FILE) && !known)
     };
-    let unknown = roles.iter().filter(|role| role.class == Class::NONE && !role.comma && !role.quote).count();
-    if !wanted || roles.iter().any(talk) || unknown > UNKNOWN_MAX.min(roles.len() - unknown) {
+    let count = |unknown: bool| {
+        let counted = roles.iter().filter(|role| !role.comma && (role.class == Class::NONE) == unknown);
+        counted.map(|role| role.tokens).sum::<usize>()
+    };
+    let unknown = count(true);
+    if !wanted(roles) || roles.iter().any(talk) || unknown > UNKNOWN_MAX.min(count(false)) {
         return Judgement::Other;
     }
     let into = roles.iter().filter(|role| role.class.is(Class::INTO)).find_map(|role| role.code);
@@ -30,6 +33,26 @@ pub(super) fn judge(roles: &[Role], lexicon: &Lexicon) -> Judgement {
         back: false,
         described: false,
         weak: false,
-        known: roles.len() - unknown,
+        known: count(false),
+        doubtful: false,
+        wish: None,
     })
+}
+
+/// Whether the words ask for a reading: a whole phrase, or a verb and what it reads.
+fn wanted(roles: &[Role]) -> bool {
+    let has = |class: Class| roles.iter().any(|role| role.class.is(class));
+    let only_reads = |role: &Role| role.class.is(Class::READ) && !role.class.is(Class::PUT.or(Class::LEAD));
+    has(Class::WRITTEN) || (has(Class::READ) && has(Class::GLYPHS)) || (roles.iter().any(only_reads) && has(Class::TEXT))
+}
+
+/// The words up to a comma after which nothing belongs to the request: "…, I don't have my glasses".
+fn up_to_remark(roles: &[Role]) -> &[Role] {
+    let commas = roles.iter().enumerate().filter(|(_, role)| role.comma).map(|(at, _)| at);
+    let asks = Class::READ.or(Class::WRITTEN).or(Class::GLYPHS).or(Class::INTO).or(Class::VERB).or(OTHER);
+    let ends = |&at: &usize| {
+        let (first, rest) = roles.split_at_checked(at).unwrap_or((roles, &[]));
+        wanted(first) && !rest.iter().any(|role| role.class.is(asks))
+    };
+    commas.into_iter().find(ends).and_then(|at| roles.get(..at)).unwrap_or(roles)
 }

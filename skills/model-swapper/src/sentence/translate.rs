@@ -1,6 +1,6 @@
 //! Requests for a translation.
 
-use super::{AROUND, Act, Judgement, READING, Request, Role, Sentence, text_may_come_first};
+use super::{AROUND, Act, Judgement, OTHER, READING, Request, Role, Sentence, text_may_come_first};
 use crate::language::Code;
 use crate::token::{Kind, Token, stands_alone};
 use crate::words::{Class, Order};
@@ -43,7 +43,11 @@ struct Found {
     inline: Option<(usize, usize)>,
     open: bool,
     described: bool,
+    doubtful: bool,
 }
+
+/// Words before the verb that may be unknown where the rest is beyond doubt.
+const DOUBT_MAX: usize = 2;
 
 /// Judges a sentence.
 pub(super) fn judge(sentence: &Sentence<'_>) -> Judgement {
@@ -82,9 +86,9 @@ pub(super) fn judge(sentence: &Sentence<'_>) -> Judgement {
 fn last_clause(before: &[Role]) -> &[Role] {
     let Some(comma) = before.iter().rposition(|role| role.comma) else { return before };
     let (first, last) = before.split_at_checked(comma + 1).unwrap_or((before, &[]));
-    let task = first.iter().any(|role| role.class.is(Class::TALK.or(Class::FILE)));
+    let task = first.iter().any(|role| role.class.is(OTHER.or(Class::FILE)));
     let begun = last.iter().all(|role| role.class.is(AROUND.or(Class::GREET)) || role.quote);
-    if task || !begun || last.is_empty() && first.iter().any(|role| role.class == Class::NONE && !role.comma) {
+    if task || !begun {
         before
     } else {
         last
@@ -105,27 +109,41 @@ fn without_aside(after: &[Role]) -> Option<&[Role]> {
     };
     let Some(at) = after.iter().enumerate().position(aside) else { return Some(after) };
     let (kept, dropped) = after.split_at_checked(at)?;
-    let task = dropped.iter().any(|role| role.class.is(Class::TALK.or(Class::FILE)) && !role.class.is(Class::ONLY.or(AROUND)));
+    let task = dropped.iter().any(|role| role.class.is(OTHER.or(Class::FILE)) && !role.class.is(Class::ONLY.or(AROUND)));
     (!task).then_some(kept)
 }
 
 /// A request by a language alone: "put this into French", "and in Italian?".
 fn weak(sentence: &Sentence<'_>) -> Judgement {
+    let Some(roles) = without_aside(last_clause(sentence.roles)) else { return Judgement::Other };
     let allowed = if sentence.pictured { AROUND.or(READING) } else { AROUND.or(Class::PUT) }.or(Class::GREET);
-    let has = |class: Class| sentence.roles.iter().any(|role| role.class.is(class));
+    let has = |class: Class| roles.iter().any(|role| role.class.is(class));
+    let known = |role: &Role| role.quote || role.comma || role.class.is(allowed);
+    // "… means what in French?", "how is … in Italian?": with a whole sentence quoted, that is a request.
+    let quotation = roles.iter().any(|role| role.quote && sentence.is_sentence(role));
+    let asked = |role: &Role| role.class.is(Class::MEAN) && (sentence.pictured || quotation) || role.class.is(Class::TALK) && quotation;
     let strange = |role: &Role| {
-        let known = role.quote || role.comma || role.class.is(allowed);
-        !known || (role.class.is(Class::TALK.or(Class::NOT)) && !role.class.is(Class::ONLY)) || sentence.is_file(role)
+        if asked(role) {
+            return false;
+        }
+        (role.class.is(OTHER.or(Class::NOT)) && !role.class.is(Class::ONLY))
+            || sentence.is_file(role)
+            || (role.class != Class::NONE && !known(role))
     };
-    let quoted = sentence.roles.iter().any(|role| role.quote);
-    let object = quoted || has(Class::THIS.or(Class::BACK));
+    let unknown = roles.iter().filter(|role| !known(role)).map(|role| role.tokens).sum::<usize>();
+    let limit = if quotation || sentence.pictured { 2 * DOUBT_MAX } else { DOUBT_MAX };
+    let quoted = roles.iter().any(|role| role.quote);
+    let pointed = quoted || has(Class::THIS.or(Class::BACK));
     let reading = sentence.pictured && has(Class::WRITTEN);
-    if reading || (has(Class::PUT) && !object) || sentence.roles.iter().any(strange) {
+    // "Poem in Spanish", "answer in English": a text that is not pointed at is one to be written.
+    let loose = has(Class::TEXT) && !pointed && !sentence.pictured;
+    if reading || loose || unknown > limit || roles.iter().any(strange) {
         return Judgement::Other;
     }
-    let request = sentence.conclude(sentence.roles, &sentence.edge(), &[], By::Verb, Found::default());
+    let request = sentence.conclude(roles, &sentence.edge(), &[], By::Verb, Found::default());
+    let doubtful = unknown > 0 || (has(Class::PUT) && !pointed);
     match request {
-        Some(request) if request.into.is_some() => Judgement::Request(Request { weak: true, ..request }),
+        Some(request) if request.into.is_some() => Judgement::Request(Request { weak: true, doubtful, ..request }),
         _ => Judgement::Other,
     }
 }
@@ -143,7 +161,7 @@ impl Sentence<'_> {
             _ => text_may_come_first(self.lexicon.order, before),
         };
         if !may {
-            return false;
+            return self.doubt(before, &strays, found);
         }
         let stops = Class::ASK.or(Class::INTO).or(Class::FROM);
         let begin = before.iter().take(first).rposition(|role| role.comma || role.quote || role.class.is(stops));
@@ -151,7 +169,15 @@ impl Sentence<'_> {
         let end = before.iter().enumerate().skip(last).find(|(_, role)| role.class.is(Class::INTO.or(Class::FROM)));
         let end = end.map_or(before.len(), |(at, _)| at);
         let region = before.get(begin..end).unwrap_or_default();
-        self.take(region, found) && !region.iter().any(|role| role.class.is(Class::TALK.or(Class::NOT)))
+        self.take(region, found) && !region.iter().any(|role| role.class.is(OTHER.or(Class::NOT)))
+    }
+
+    /// A word or two that no list knows, before a verb that is beyond doubt.
+    fn doubt(&self, before: &[Role], strays: &[usize], found: &mut Found) -> bool {
+        let limit = if self.pictured { 2 * DOUBT_MAX } else { DOUBT_MAX };
+        let unknown = |&at: &usize| before.get(at).is_some_and(|role| role.class == Class::NONE);
+        found.doubtful = strays.len() <= limit && strays.iter().all(unknown) && !before.iter().any(|role| self.is_file(role));
+        found.doubtful
     }
 
     /// The words after the verb.
@@ -184,19 +210,23 @@ impl Sentence<'_> {
             || self.roles.iter().any(|role| role.quote);
         match rest.get(1..) {
             Some(text) if late > 0 && !object_known => take_open(text, found),
-            Some(text) if late > 0 => late <= DESCRIPTION_MAX && !text.iter().any(|role| role.class.is(Class::TALK.or(Class::NOT))),
+            Some(text) if late > 0 => late <= DESCRIPTION_MAX && !text.iter().any(|role| role.class.is(OTHER.or(Class::NOT))),
             _ => true,
         }
     }
 
     /// Unknown words and no target: a text to be translated into the user's own language, or a target we do not know.
     fn without_target(&self, after: &[Role], strays: &[usize], by: By, found: &mut Found) -> bool {
-        let towards = |&at: &usize| at > 0 && after.get(at - 1).is_some_and(|role| self.word_is(role, &TOWARDS));
+        let lead = |role: &&Role| role.class.is(Class::LEAD) && !self.word_is(role, &TOWARDS);
+        let towards = |&at: &usize| {
+            let mut before = after.iter().take(at).rev().skip_while(lead);
+            before.next().is_some_and(|role| self.word_is(role, &TOWARDS))
+        };
         let quoted = after.iter().any(|role| role.quote);
         if by == By::Say || strays.iter().any(towards) {
             return false;
         }
-        if after.iter().any(|role| role.class.is(Class::TALK.or(Class::NOT))) {
+        if after.iter().any(|role| role.class.is(OTHER.or(Class::NOT))) {
             return false;
         }
         if quoted || by == By::Noun { self.describe(after, found) } else { self.take(after, found) }
@@ -206,6 +236,9 @@ impl Sentence<'_> {
     fn take(&self, region: &[Role], found: &mut Found) -> bool {
         if region.iter().any(|role| self.is_file(role)) {
             return false;
+        }
+        if self.pictured {
+            return self.describe(region, found);
         }
         let text = self.text_of(region);
         let unknown = text.iter().filter(|role| role.class == Class::NONE).count();
@@ -236,7 +269,7 @@ impl Sentence<'_> {
     fn describe(&self, region: &[Role], found: &mut Found) -> bool {
         found.described = true;
         let unknown = region.iter().filter(|role| role.class == Class::NONE && !role.comma && !role.quote).count();
-        unknown <= DESCRIPTION_MAX && !region.iter().any(|role| role.class.is(Class::TALK.or(Class::NOT)))
+        unknown <= DESCRIPTION_MAX && !region.iter().any(|role| role.class.is(OTHER.or(Class::NOT)))
     }
 
     /// Puts together what was found; none where there are several targets, or none for a question that needs one.
@@ -244,10 +277,14 @@ impl Sentence<'_> {
         let outside = |role: &&Role| found.inline.is_none_or(|(start, end)| role.end <= start || role.start >= end);
         let near: Vec<&Role> = before.iter().chain(after).filter(outside).collect();
         let (into, second) = targets(&near)?;
+        let earlier = self.roles.iter().take_while(|role| role.token < asking.token && role.class.is(Class::INTO) || !role.comma);
+        let into = into.or_else(|| earlier.filter(|role| role.class.is(Class::INTO) && role.token < asking.token).find_map(|role| role.code));
         let bare = near.iter().find(|role| role.class.is(Class::BARE) && !role.class.is(Class::INTO.or(Class::FROM)));
         let bare = bare.and_then(|role| role.code);
         let named = near.iter().find(|role| role.class.is(Class::FROM) && !role.class.is(Class::INTO)).and_then(|role| role.code);
-        let inside = self.code_inside(asking);
+        let beside = before.last().filter(|role| self.lexicon.order != Order::First && role.class.is(Class::BARE));
+        let own_code = asking.code.filter(|_| asking.class.is(Class::INTO)).or(beside.and_then(|role| role.code));
+        let inside = self.code_inside(asking).or(own_code);
         let into = into.or(inside).or(if by == By::Verb { None } else { bare });
         let from = named.or(second).or(bare.filter(|&bare| Some(bare) != into));
         if by == By::Say && into.is_none() {
@@ -267,8 +304,15 @@ impl Sentence<'_> {
             back: has(Class::BACK),
             described: found.described || own,
             weak: false,
+            doubtful: found.doubtful,
+            wish: None,
             known: self.roles.iter().filter(|role| role.class != Class::NONE).count(),
         })
+    }
+
+    /// A quotation of more than a word.
+    fn is_sentence(&self, role: &Role) -> bool {
+        role.end - role.start > 12
     }
 
     /// A greeting before the request. Where text may come first, one that neither a comma nor a request follows is text.
@@ -302,7 +346,7 @@ impl Sentence<'_> {
             allowed = allowed.or(READING).or(Class::VERB);
         }
         let stray = |role: &Role| {
-            let denied = role.class.is(Class::TALK.or(Class::NOT)) && !role.class.is(AROUND);
+            let denied = role.class.is(OTHER.or(Class::NOT)) && !role.class.is(AROUND);
             !role.comma && !role.quote && (denied || !role.class.is(allowed))
         };
         roles.iter().enumerate().filter(|(_, role)| stray(role)).map(|(at, _)| at).collect()
@@ -321,7 +365,7 @@ impl Sentence<'_> {
     /// A role that covers nothing, for sentences without a verb.
     fn edge(&self) -> Role {
         let token = self.tokens.len();
-        Role { class: Class::NONE, code: None, quote: false, comma: false, start: 0, end: 0, token }
+        Role { class: Class::NONE, code: None, quote: false, comma: false, start: 0, end: 0, token, tokens: 0 }
     }
 }
 

@@ -20,6 +20,14 @@ fn rule_2_a_want_delays_a_swap_for_the_grace_of_a_tool_loop() {
 }
 
 #[test]
+fn rule_2_a_sessions_own_want_is_not_in_its_way() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim_of(1, "a", Purpose::Plain, "s", 100).end(1, TOOLS).claim_of(2, "b", SIDE, "s", 100);
+    desk.expect(&["grant 1 on a", "unload a", "load b 4096"]).loaded().end(2, DONE);
+    desk.expect(&["grant 2 on b", "unload b", "load a 8192"]);
+}
+
+#[test]
 fn rule_2_a_hold_ends_with_its_turn() {
     let ends: [(End, f64); 3] = [(DONE, 0.0), (TOOLS, 300.0), (End::Failed, 30.0)];
     for (end, after) in ends {
