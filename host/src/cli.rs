@@ -15,6 +15,9 @@ mod models;
 mod serve;
 mod why;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -97,8 +100,13 @@ fn configuration(
 }
 
 /// The running gateway that is meant: the one named, else the one that the configuration describes.
-fn client(global: &Global) -> anyhow::Result<Client> {
-    Client::new(place(global, &configuration(global, None, None)?))
+async fn client(global: &Global) -> anyhow::Result<Client> {
+    let place = match (&global.url, &global.data_dir) {
+        // Nothing is left for the configuration to say, so that one with errors is in nobody's way.
+        (Some(url), Some(data_dir)) => Place::named(url, data_dir.clone()),
+        _ => place(global, &configuration(global, None, None)?),
+    };
+    Client::new(place).await
 }
 
 fn place(global: &Global, config: &Config) -> Place {

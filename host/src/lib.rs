@@ -27,3 +27,4 @@ pub mod upstream;
 // The top.
 pub mod admin;
 pub mod app;
+pub mod cli;

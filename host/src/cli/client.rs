@@ -87,10 +87,12 @@ impl Place {
 // === impl Client ===
 
 impl Client {
-    /// For the gateway at this place. Nothing is sent yet.
-    pub fn new(place: Place) -> anyhow::Result<Self> {
-        let file = place.token_file();
-        let token = read_token(&file, &place.url)?;
+    /// For the gateway at this place. It is asked nothing yet, unless its token is not there: then whether it runs at
+    /// all decides what is said.
+    pub async fn new(place: Place) -> anyhow::Result<Self> {
+        let Some(token) = read_token(&place.token_file())? else {
+            return Err(no_token(&place, presence(&place.url).await?));
+        };
         Ok(Self { http: http_client()?, place, token })
     }
 
@@ -193,14 +195,23 @@ fn nobody(url: &str) -> anyhow::Error {
     anyhow!("no gateway answers at {url}: start one with `pointsman serve`, or name another with --url")
 }
 
-fn read_token(file: &Path, url: &str) -> anyhow::Result<String> {
-    let token = match std::fs::read_to_string(file) {
-        Ok(token) => token.trim().to_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "no gateway has run with the data folder of {}: start one with `pointsman serve`; \
-             for one that runs at {url} already, name its folder with --data-dir",
+fn no_token(place: &Place, presence: Presence) -> anyhow::Error {
+    let (url, file) = (&place.url, place.token_file());
+    match presence {
+        Presence::Nothing => nobody(url),
+        Presence::Stranger => anyhow!("what answers at {url} is no Pointsman; name the gateway with --url"),
+        Presence::Gateway => anyhow!(
+            "a gateway runs at {url}, but its admin token is not {}: name its folder of state with --data-dir",
             file.display()
         ),
+    }
+}
+
+/// The token in the file; none where there is no such file.
+fn read_token(file: &Path) -> anyhow::Result<Option<String>> {
+    let token = match std::fs::read_to_string(file) {
+        Ok(token) => token.trim().to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => bail!("the admin token {} cannot be read: {error}", file.display()),
     };
     if token.is_empty() {
@@ -209,7 +220,7 @@ fn read_token(file: &Path, url: &str) -> anyhow::Result<String> {
             file.display()
         );
     }
-    Ok(token)
+    Ok(Some(token))
 }
 
 #[cfg(test)]
@@ -230,12 +241,20 @@ mod tests {
     #[test]
     fn a_token_that_is_not_there_says_how_to_get_one() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(TOKEN_FILE);
-        let error = read_token(&file, "http://x").unwrap_err().to_string();
-        assert!(error.contains("pointsman serve") && error.contains("--data-dir"), "{error}");
+        let place = Place::named("http://x", folder.path().to_path_buf());
+        let file = place.token_file();
+        assert_eq!(read_token(&file).unwrap(), None);
+        for (presence, part) in [
+            (Presence::Nothing, "pointsman serve"),
+            (Presence::Stranger, "--url"),
+            (Presence::Gateway, "--data-dir"),
+        ] {
+            let error = no_token(&place, presence).to_string();
+            assert!(error.contains(part), "{error}");
+        }
         std::fs::write(&file, " \n").unwrap();
-        assert!(read_token(&file, "http://x").unwrap_err().to_string().contains("is empty"));
+        assert!(read_token(&file).unwrap_err().to_string().contains("is empty"));
         std::fs::write(&file, "pm-1\n").unwrap();
-        assert_eq!(read_token(&file, "http://x").unwrap(), "pm-1");
+        assert_eq!(read_token(&file).unwrap().as_deref(), Some("pm-1"));
     }
 }

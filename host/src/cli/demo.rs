@@ -4,11 +4,11 @@
 //! Everything shown of models is from LM Studio's own log and list, not from the gateway that did it. Needs nothing,
 //! leaves nothing. Bounded by [`SWAP_TIMEOUT`] and by what each answer takes.
 
-mod picture;
+pub(super) mod picture;
 mod report;
-mod stage;
+pub(super) mod stage;
 mod swap;
-mod talk;
+pub(super) mod talk;
 mod timeline;
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::output::{FAINT, Output, STRONG, complain, paint};
 use crate::cli::output::Format;
 use picture::Picture;
 use report::Report;
-use stage::{Loaded, RESIDENT, Stage};
+use stage::{Loaded, Pace, RESIDENT, Stage};
 use swap::{Cast, Swap};
 use talk::{Answer, Conversation, Speaking};
 use timeline::Timeline;
@@ -84,7 +84,7 @@ pub(super) async fn run(output: &mut Output) -> anyhow::Result<Success> {
         ));
     }
     let started = Instant::now();
-    let stage = Stage::open().await?;
+    let stage = Stage::open(Pace::ToBeSeen).await?;
     let mut timeline = Timeline::new(output, started);
     let played = play(&stage, &mut timeline, started).await;
     let output = timeline.close();
@@ -104,7 +104,8 @@ async fn play(stage: &Stage, timeline: &mut Timeline<'_>, started: Instant) -> a
     let picture = picture::draw()?;
     let before = stage.loaded().await?;
     let mut talk = Conversation::new(stage.http.clone(), &stage.gateway.url(), "demo", RESIDENT);
-    timeline.say(&format!("\n{} “{FIRST}”", paint(FAINT, "user")));
+    timeline.say("");
+    timeline.say(&format!("{} “{FIRST}”", paint(FAINT, "user")));
     let first = ordinary(&mut talk, FIRST, timeline, &since).await?;
 
     timeline.say(&paint(FAINT, "another conversation has a long answer running on the same model"));
@@ -113,7 +114,8 @@ async fn play(stage: &Stage, timeline: &mut Timeline<'_>, started: Instant) -> a
     let cast = cast(stage);
     let (words, digest) = (picture::WORDS.join(" "), &picture.digest);
     let sign = paint(FAINT, format_args!("+ a picture that says {words}, sha256 {digest}…"));
-    timeline.say(&format!("\n{} “{TRANSLATE}” {sign}", paint(FAINT, "user")));
+    timeline.say("");
+    timeline.say(&format!("{} “{TRANSLATE}” {sign}", paint(FAINT, "user")));
     let asked_ms = since(Instant::now());
     let (answer, answered_ms, meanwhile) = tokio::time::timeout(SWAP_TIMEOUT, async {
         let translated = translate(stage, &mut talk, &picture, &cast, &since);

@@ -17,7 +17,7 @@ const BEAT: Duration = Duration::from_millis(120);
 
 /// Asks the running gateway.
 pub(super) async fn run(global: &Global, command: Models, output: &mut Output) -> anyhow::Result<Success> {
-    let gateway = client(global)?;
+    let gateway = client(global).await?;
     match command {
         Models::List => {
             let models: view::Models = gateway.get("models").await?;

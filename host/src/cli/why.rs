@@ -12,7 +12,7 @@ pub(super) async fn run(
     request: Option<&str>,
     output: &mut Output,
 ) -> anyhow::Result<Success> {
-    let gateway = client(global)?;
+    let gateway = client(global).await?;
     let path = format!("requests/{}", request.map_or_else(|| "latest".to_owned(), in_path));
     let record: Record = gateway.get(&path).await?;
     output.value(&record, || story(&record));

@@ -83,7 +83,7 @@ impl Sentence<'_> {
 impl Found {
     /// How well its language explains the turn.
     fn weight(&self) -> (bool, bool, usize) {
-        (!self.request.weak, self.request.into.is_some(), self.request.known)
+        (self.request.into.is_some(), !self.request.weak, self.request.known)
     }
 }
 
@@ -147,6 +147,7 @@ impl Detector {
             match sentence::judge(sentence.tokens, lexicon, pictured) {
                 Judgement::Denial => return Some(Err(Pass::Nothing)),
                 Judgement::Other => {}
+                Judgement::Request(request) if request.weak && self.asked_later(&sentences, at, lexicon, pictured) => {}
                 Judgement::Request(request) => {
                     let before = sentences.get(..at).unwrap_or_default();
                     let after = sentences.get(at + 1..).unwrap_or_default();
@@ -165,6 +166,16 @@ impl Detector {
         None
     }
 
+    /// Whether a sentence further on asks: "It's in Polish, I think. Could you put it into English?"
+    fn asked_later(&self, sentences: &[Sentence<'_>], at: usize, lexicon: &Lexicon, pictured: bool) -> bool {
+        let apart = sentences.get(at).is_some_and(|sentence| matches!(sentence.mark, Some(':' | '\n')));
+        let mut later = sentences.iter().skip(at + 1).take(PREFACE_MAX);
+        let asks = |sentence: &Sentence<'_>| {
+            matches!(sentence::judge(sentence.tokens, lexicon, pictured), Judgement::Request(request) if request.into.is_some())
+        };
+        !apart && later.any(asks)
+    }
+
     /// Settles what a request in the head is about.
     fn settle(&self, input: &Input<'_>, mut request: Request, place: &payload::Place<'_>) -> Option<Result<Found, Pass>> {
         if request.act == Act::Read || request.weak {
@@ -172,7 +183,7 @@ impl Detector {
             let more = place.after.iter().any(|sentence| sentence::is_task(sentence.tokens, place.lexicon));
             let apart = matches!(place.sentence.mark, Some(':' | '\n')) || place.before.iter().any(|sentence| sentence.is_quote());
             let weak_text = request.weak && (apart || request.quote.is_some());
-            if more || !(short || weak_text) {
+            if (more && !apart) || !(short || weak_text) {
                 return None;
             }
             if request.act == Act::Read {

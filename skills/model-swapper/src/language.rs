@@ -93,6 +93,11 @@ impl Code {
         TABLE.get(usize::from(self.0)).map_or("en", |(code, _)| code)
     }
 
+    /// It puts spaces between words.
+    pub(crate) fn is_spaced(self) -> bool {
+        !matches!(self.as_str(), "zh" | "zh-TW" | "zh-CN" | "ja" | "th")
+    }
+
     /// In English.
     pub(crate) fn name(self) -> &'static str {
         TABLE.get(usize::from(self.0)).map_or("English", |(_, name)| name)

@@ -39,7 +39,8 @@ pub(crate) fn find(input: &Input<'_>, request: &mut Request, place: &Place<'_>) 
         Some(text) => Some(text),
         None => around(input, request, place)?,
     };
-    let certain = request.quote.is_some() || (text.is_some() && request.inline.is_none()) || !input.media.is_empty();
+    let answered = request.back && !input.last_answer.trim().is_empty();
+    let certain = answered || request.quote.is_some() || (text.is_some() && request.inline.is_none()) || !input.media.is_empty();
     if request.doubtful && !certain {
         return Err(Pass::Unclear("the request has words in it that are not understood"));
     }

@@ -119,9 +119,10 @@ pub(crate) fn is_task(tokens: &[Token], lexicon: &Lexicon) -> bool {
 
 /// Whether a sentence begins with another task.
 pub(crate) fn begins_task(tokens: &[Token], lexicon: &Lexicon) -> bool {
+    let polite = Class::LEAD.or(Class::ASK).or(Class::GREET);
     let roles = roles(tokens, lexicon);
-    let first = roles.iter().find(|role| !role.class.is(AROUND.or(Class::GREET)) || role.class.is(OTHER));
-    first.is_some_and(|role| role.class.is(OTHER.or(Class::NOT).or(Class::FILE)))
+    let first = roles.iter().find(|role| !role.comma && (!role.class.is(polite) || role.class.is(OTHER)));
+    first.is_some_and(|role| role.class.is(OTHER.or(Class::NOT).or(Class::FILE)) && !role.class.is(AROUND))
 }
 
 struct Sentence<'a> {

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 pub(crate) struct Token {
     /// What it is.
     pub(crate) kind: Kind,
-    /// The folded word; empty for everything else.
+    /// The folded word, or quotation; empty for everything else.
     pub(crate) word: String,
     /// Bytes of the original text.
     pub(crate) start: usize,
@@ -152,7 +152,7 @@ impl<'a> Scan<'a> {
     fn push(&mut self, kind: Kind, length: usize) {
         let (start, end) = (self.at, self.at + length);
         let mut word = String::new();
-        if kind == Kind::Word {
+        if matches!(kind, Kind::Word | Kind::Quote) {
             self.text.get(start..end).unwrap_or_default().chars().for_each(|c| fold(c, &mut word));
         }
         self.tokens.push(Token { kind, word, start, end });
@@ -252,9 +252,9 @@ fn is_code(chunk: &str) -> bool {
         || chunk.contains(['(', '{', '=', '<'])
 }
 
-/// Scripts without spaces: each character stands for itself.
+/// Scripts without spaces, where each character stands for itself, and the arrow, which people write for "into".
 pub(crate) fn stands_alone(c: char) -> bool {
-    matches!(c, '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}')
+    matches!(c, '→' | '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}')
 }
 
 /// Letters, digits, and the vowel signs of Indian and Arabic scripts, which are no letters to Unicode.

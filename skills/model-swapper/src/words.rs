@@ -31,6 +31,9 @@ const FILES: [(&str, &str); 15] = [
 /// Words that a `~` may stand for.
 const GAP_MAX: usize = 5;
 
+/// Prefixes with which verbs say "again".
+const AGAIN: [&str; 3] = ["re", "ri", "re-"];
+
 /// Bytes from which a word with one slip in it is still recognised.
 const SLIP_MIN: usize = 8;
 
@@ -176,7 +179,11 @@ impl Lexicon {
                 ("order", _) => lexicon.order = if value == "last" { Order::Last } else { Order::Both },
                 (_, Some(class)) if class.is(Class::INTO.or(Class::FROM).or(Class::BARE)) => {
                     for (template, (code, name)) in split(value).flat_map(|form| names.iter().map(move |name| (form, name))) {
-                        lexicon.add(&inflected(template, name), class, Some(*code));
+                        let form = inflected(template, name);
+                        if class.is(Class::BARE) {
+                            lexicon.add(&format!("→ {form}"), Class::INTO, Some(*code));
+                        }
+                        lexicon.add(&form, class, Some(*code));
                     }
                 }
                 (_, Some(class)) => split(value).for_each(|phrase| lexicon.add(phrase, class, None)),
@@ -218,14 +225,15 @@ impl Lexicon {
         best
     }
 
-    /// The verb without the pronouns at its end: `tradúcemelo`.
+    /// The verb without the pronouns at its end or the prefix for "again": `tradúcemelo`, `retranscris`.
     fn without_ending(&self, word: &str) -> Option<&Vec<Phrase>> {
         let verb = |phrases: &&Vec<Phrase>| {
-            let verbs = Class::VERB.or(Class::PUT).or(Class::READ);
+            let verbs = Class::VERB.or(Class::PUT).or(Class::READ).or(Class::TALK);
             phrases.iter().any(|phrase| phrase.rest.is_empty() && phrase.class.is(verbs))
         };
         let stems = self.endings.iter().filter_map(|ending| word.strip_suffix(ending.as_str()));
-        stems.filter_map(|stem| self.phrases.get(stem)).find(verb)
+        let again = AGAIN.iter().filter_map(|prefix| word.strip_prefix(prefix));
+        stems.chain(again).filter_map(|stem| self.phrases.get(stem)).find(verb)
     }
 
     /// The verb that was meant by a word with one slip in it.

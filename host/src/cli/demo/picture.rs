@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 /// What stands on the sign.
-pub(super) const WORDS: [&str; 2] = ["PARKEN", "VERBOTEN"];
+pub(in crate::cli) const WORDS: [&str; 2] = ["PARKEN", "VERBOTEN"];
 
 /// Dots of a letter.
 const LETTER_WIDTH: usize = 5;
@@ -39,15 +39,15 @@ const LETTERS: &[(char, [u8; LETTER_HEIGHT])] = &[
 
 /// A picture as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Picture {
+pub(in crate::cli) struct Picture {
     /// The file.
-    pub(super) png: Vec<u8>,
+    pub(in crate::cli) png: Vec<u8>,
     /// The first digits of its SHA-256.
-    pub(super) digest: String,
+    pub(in crate::cli) digest: String,
 }
 
 /// Draws the sign.
-pub(super) fn draw() -> anyhow::Result<Picture> {
+pub(in crate::cli) fn draw() -> anyhow::Result<Picture> {
     let columns = WORDS.iter().map(|word| word.chars().count()).max().unwrap_or_default();
     let width = (columns * (LETTER_WIDTH + GAP) - GAP + 2 * MARGIN) * DOT;
     let height = (WORDS.len() * (LETTER_HEIGHT + MARGIN) + MARGIN) * DOT;

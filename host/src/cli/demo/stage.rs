@@ -18,10 +18,10 @@ use crate::app::{self, Running};
 use crate::config::{Config, Kind, Provider};
 
 /// The model that is in memory at the start.
-pub(super) const RESIDENT: &str = "openai/gpt-oss-20b";
+pub(in crate::cli) const RESIDENT: &str = "openai/gpt-oss-20b";
 
 /// Its context, which is not the one that a load would give it by itself: putting it back must mean putting this back.
-pub(super) const RESIDENT_CONTEXT: u32 = 32_768;
+pub(in crate::cli) const RESIDENT_CONTEXT: u32 = 32_768;
 
 /// Memory that holds either model and never both, in GiB.
 const MEMORY_GB: f64 = 14.0;
@@ -36,23 +36,34 @@ const TOKENS_PER_SECOND: f64 = 40.0;
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Both servers.
-pub(super) struct Stage {
+pub(in crate::cli) struct Stage {
     /// LM Studio.
-    pub(super) lmstudio: Emulator,
+    pub(in crate::cli) lmstudio: Emulator,
     /// The gateway.
-    pub(super) gateway: Running,
+    pub(in crate::cli) gateway: Running,
     /// Asks either of them.
-    pub(super) http: reqwest::Client,
-    _folder: TempDir,
+    pub(in crate::cli) http: reqwest::Client,
+    /// Goes with this.
+    folder: TempDir,
+}
+
+/// How fast the emulated LM Studio is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Pace {
+    /// Slow enough for people to follow.
+    ToBeSeen,
+    /// For tests of other things.
+    #[cfg(test)]
+    AtOnce,
 }
 
 /// A model in memory, as LM Studio itself lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Loaded {
+pub(in crate::cli) struct Loaded {
     /// Its key.
-    pub(super) model: String,
+    pub(in crate::cli) model: String,
     /// All settings that the list shows.
-    pub(super) settings: Value,
+    pub(in crate::cli) settings: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,15 +86,16 @@ struct Instance {
 
 impl Stage {
     /// Starts both and waits until the gateway knows the models.
-    pub(super) async fn open() -> anyhow::Result<Self> {
-        let lmstudio = Emulator::start(emulated()).await.context("the emulated LM Studio does not start")?;
+    pub(in crate::cli) async fn open(pace: Pace) -> anyhow::Result<Self> {
+        let lmstudio =
+            Emulator::start(emulated(pace)).await.context("the emulated LM Studio does not start")?;
         let folder =
             tempfile::Builder::new().prefix("pointsman-demo-").tempdir().context("a temporary folder")?;
         let gateway = app::start(configured(&lmstudio.url(), folder.path()))
             .await
             .context("the gateway does not start")?;
         let http = super::super::client::http_client()?;
-        let stage = Self { lmstudio, gateway, http, _folder: folder };
+        let stage = Self { lmstudio, gateway, http, folder };
         tokio::time::timeout(DISCOVERY_TIMEOUT, stage.discovered())
             .await
             .context("the gateway does not see the emulated LM Studio's models")??;
@@ -118,7 +130,7 @@ impl Stage {
     }
 
     /// What LM Studio says is in memory now.
-    pub(super) async fn loaded(&self) -> anyhow::Result<Vec<Loaded>> {
+    pub(in crate::cli) async fn loaded(&self) -> anyhow::Result<Vec<Loaded>> {
         let url = format!("{}/api/v1/models", self.lmstudio.url());
         let list: List =
             self.http.get(url).send().await?.json().await.context("LM Studio's list of models")?;
@@ -133,27 +145,45 @@ impl Stage {
     }
 
     /// Keys of the models that translate, as the catalogue has them.
-    pub(super) fn specialists() -> BTreeSet<String> {
-        let models = emulated().models.into_iter().map(|model| model.key);
+    pub(in crate::cli) fn specialists() -> BTreeSet<String> {
+        let models = lmstudio_emulator::Config::default().models.into_iter().map(|model| model.key);
         models.filter(|key| key.contains("translategemma")).collect()
     }
 
     /// Ends both, the gateway first and gently.
-    pub(super) async fn close(self) {
+    pub(in crate::cli) async fn close(self) {
         self.gateway.stop().await;
         self.lmstudio.stop().await;
     }
+
+    /// The gateway's folder of state.
+    #[cfg(test)]
+    pub(in crate::cli) fn data_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends both and leaves the folder as the gateway left it.
+    #[cfg(test)]
+    pub(in crate::cli) async fn close_and_keep(self) -> TempDir {
+        self.gateway.stop().await;
+        self.lmstudio.stop().await;
+        self.folder
+    }
 }
 
-fn emulated() -> lmstudio_emulator::Config {
-    let mut config = lmstudio_emulator::Config::default()
-        .loaded_with_context(RESIDENT, RESIDENT_CONTEXT)
-        .load_time(LOAD_TIME)
-        .unload_time(UNLOAD_TIME)
-        .tokens_per_second(TOKENS_PER_SECOND)
-        .memory_gb(MEMORY_GB);
-    config.models.iter_mut().for_each(|model| model.first_token_time = FIRST_TOKEN_TIME);
-    config
+fn emulated(pace: Pace) -> lmstudio_emulator::Config {
+    let config = lmstudio_emulator::Config::default();
+    let config = config.loaded_with_context(RESIDENT, RESIDENT_CONTEXT).memory_gb(MEMORY_GB);
+    match pace {
+        Pace::ToBeSeen => {
+            let mut config =
+                config.load_time(LOAD_TIME).unload_time(UNLOAD_TIME).tokens_per_second(TOKENS_PER_SECOND);
+            config.models.iter_mut().for_each(|model| model.first_token_time = FIRST_TOKEN_TIME);
+            config
+        }
+        #[cfg(test)]
+        Pace::AtOnce => config,
+    }
 }
 
 /// A gateway as it is without a configuration file, at free ports and in a folder of its own.

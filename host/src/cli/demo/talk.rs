@@ -12,7 +12,7 @@ use super::picture::Picture;
 use crate::wire::sse::{Decoder, Frame};
 
 /// One conversation with the gateway.
-pub(super) struct Conversation {
+pub(in crate::cli) struct Conversation {
     http: reqwest::Client,
     url: String,
     session: &'static str,
@@ -48,19 +48,19 @@ struct ImageUrl {
 
 /// An answer, read to its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(in crate::cli) struct Answer {
     /// All of its text.
-    pub(super) text: String,
+    pub(in crate::cli) text: String,
     /// The model that it says it is from.
-    pub(super) model: String,
+    pub(in crate::cli) model: String,
     /// The request's id, as the gateway names it.
-    pub(super) request: String,
+    pub(in crate::cli) request: String,
     /// It ended as an answer should: with a finish reason and the terminator.
-    pub(super) is_whole: bool,
+    pub(in crate::cli) is_whole: bool,
 }
 
 /// An answer that has begun.
-pub(super) struct Speaking {
+pub(in crate::cli) struct Speaking {
     body: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
     decoder: Decoder,
     answer: Answer,
@@ -92,7 +92,7 @@ struct Delta {
 
 impl Conversation {
     /// A conversation in which nothing was said yet.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         http: reqwest::Client,
         gateway: &str,
         session: &'static str,
@@ -103,7 +103,11 @@ impl Conversation {
     }
 
     /// Says something and hears the answer to its end.
-    pub(super) async fn ask(&mut self, text: &str, picture: Option<&Picture>) -> anyhow::Result<Answer> {
+    pub(in crate::cli) async fn ask(
+        &mut self,
+        text: &str,
+        picture: Option<&Picture>,
+    ) -> anyhow::Result<Answer> {
         let answer = self.begin(text, picture).await?.rest().await?;
         let content = vec![Part::Text { text: answer.text.clone() }];
         self.messages.push(Message { role: "assistant", content });
@@ -111,7 +115,11 @@ impl Conversation {
     }
 
     /// Says something and waits until the answer begins.
-    pub(super) async fn begin(&mut self, text: &str, picture: Option<&Picture>) -> anyhow::Result<Speaking> {
+    pub(in crate::cli) async fn begin(
+        &mut self,
+        text: &str,
+        picture: Option<&Picture>,
+    ) -> anyhow::Result<Speaking> {
         self.messages.push(Message { role: "user", content: content(text, picture) });
         let body = Body { model: self.model, stream: true, messages: &self.messages };
         let body = serde_json::to_vec(&body).context("the request's body")?;
@@ -141,7 +149,7 @@ fn content(text: &str, picture: Option<&Picture>) -> Vec<Part> {
 
 impl Speaking {
     /// Hears the rest.
-    pub(super) async fn rest(mut self) -> anyhow::Result<Answer> {
+    pub(in crate::cli) async fn rest(mut self) -> anyhow::Result<Answer> {
         while self.read().await? {}
         Ok(self.answer)
     }

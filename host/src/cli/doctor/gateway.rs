@@ -37,7 +37,7 @@ pub(super) async fn look(
 
 async fn ask(place: Place) -> (Vec<Finding>, Option<Status>) {
     let url = place.url.clone();
-    let status = match Client::new(place) {
+    let status = match Client::new(place).await {
         Ok(client) => client.get::<Status>("status").await,
         Err(error) => Err(error),
     };

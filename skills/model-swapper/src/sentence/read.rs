@@ -1,7 +1,7 @@
 //! Requests to write down the text in a picture.
 
 use super::{AROUND, Act, Judgement, OTHER, READING, Request, Role};
-use crate::words::{Class, Lexicon};
+use crate::words::{Class, Lexicon, Order};
 
 /// Words beside the request that may be unknown: what kind of picture it is, whose, where.
 const UNKNOWN_MAX: usize = 5;
@@ -18,7 +18,9 @@ pub(super) fn judge(roles: &[Role], lexicon: &Lexicon) -> Judgement {
         counted.map(|role| role.tokens).sum::<usize>()
     };
     let unknown = count(true);
-    if !wanted(roles) || roles.iter().any(talk) || unknown > UNKNOWN_MAX.min(count(false)) {
+    // "日本語だと何て…": a language in an unknown form could be the one wanted.
+    let unclear = lexicon.order == Order::Last && roles.iter().any(|role| role.class.is(Class::BARE) && !role.class.is(Class::INTO));
+    if unclear || !wanted(roles) || roles.iter().any(talk) || unknown > UNKNOWN_MAX.min(count(false)) {
         return Judgement::Other;
     }
     let into = roles.iter().filter(|role| role.class.is(Class::INTO)).find_map(|role| role.code);
@@ -43,13 +45,13 @@ pub(super) fn judge(roles: &[Role], lexicon: &Lexicon) -> Judgement {
 fn wanted(roles: &[Role]) -> bool {
     let has = |class: Class| roles.iter().any(|role| role.class.is(class));
     let only_reads = |role: &Role| role.class.is(Class::READ) && !role.class.is(Class::PUT.or(Class::LEAD));
-    has(Class::WRITTEN) || (has(Class::READ) && has(Class::GLYPHS)) || (roles.iter().any(only_reads) && has(Class::TEXT))
+    has(Class::WRITTEN) || (has(Class::READ) && has(Class::GLYPHS)) || (roles.iter().any(only_reads) && has(Class::TEXT.or(Class::PICTURE)))
 }
 
 /// The words up to a comma after which nothing belongs to the request: "…, I don't have my glasses".
 fn up_to_remark(roles: &[Role]) -> &[Role] {
     let commas = roles.iter().enumerate().filter(|(_, role)| role.comma).map(|(at, _)| at);
-    let asks = Class::READ.or(Class::WRITTEN).or(Class::GLYPHS).or(Class::INTO).or(Class::VERB).or(OTHER);
+    let asks = Class::READ.or(Class::WRITTEN).or(Class::INTO).or(Class::VERB).or(OTHER);
     let ends = |&at: &usize| {
         let (first, rest) = roles.split_at_checked(at).unwrap_or((roles, &[]));
         wanted(first) && !rest.iter().any(|role| role.class.is(asks))

@@ -47,7 +47,7 @@ struct Found {
 }
 
 /// Words before the verb that may be unknown where the rest is beyond doubt.
-const DOUBT_MAX: usize = 2;
+const DOUBT_MAX: usize = 3;
 
 /// Judges a sentence.
 pub(super) fn judge(sentence: &Sentence<'_>) -> Judgement {
@@ -67,7 +67,7 @@ pub(super) fn judge(sentence: &Sentence<'_>) -> Judgement {
     if sentence.is_glued(asking) {
         return Judgement::Other;
     }
-    let clause = last_clause(before);
+    let clause = last_clause(before, AROUND.or(Class::GREET));
     if clause.iter().any(|role| role.class.is(Class::NOT)) {
         return Judgement::Denial;
     }
@@ -83,11 +83,11 @@ pub(super) fn judge(sentence: &Sentence<'_>) -> Judgement {
 
 /// What stands after the last comma, if that is a beginning of a request by itself; a clause before it may say anything
 /// that is no task.
-fn last_clause(before: &[Role]) -> &[Role] {
+fn last_clause(before: &[Role], allowed: Class) -> &[Role] {
     let Some(comma) = before.iter().rposition(|role| role.comma) else { return before };
     let (first, last) = before.split_at_checked(comma + 1).unwrap_or((before, &[]));
     let task = first.iter().any(|role| role.class.is(OTHER.or(Class::FILE)));
-    let begun = last.iter().all(|role| role.class.is(AROUND.or(Class::GREET)) || role.quote);
+    let begun = last.iter().all(|role| role.class.is(allowed) || role.quote);
     if task || !begun {
         before
     } else {
@@ -109,19 +109,22 @@ fn without_aside(after: &[Role]) -> Option<&[Role]> {
     };
     let Some(at) = after.iter().enumerate().position(aside) else { return Some(after) };
     let (kept, dropped) = after.split_at_checked(at)?;
-    let task = dropped.iter().any(|role| role.class.is(OTHER.or(Class::FILE)) && !role.class.is(Class::ONLY.or(AROUND)));
+    let task = dropped.iter().any(|role| role.class.is(Class::TALK.or(Class::FILE)) && !role.class.is(Class::ONLY.or(AROUND)));
     (!task).then_some(kept)
 }
 
 /// A request by a language alone: "put this into French", "and in Italian?".
 fn weak(sentence: &Sentence<'_>) -> Judgement {
-    let Some(roles) = without_aside(last_clause(sentence.roles)) else { return Judgement::Other };
     let allowed = if sentence.pictured { AROUND.or(READING) } else { AROUND.or(Class::PUT) }.or(Class::GREET);
+    let last = last_clause(sentence.roles, allowed);
+    let last = if last.iter().any(|role| role.class.is(Class::INTO)) { last } else { sentence.roles };
+    let Some(roles) = without_aside(last) else { return Judgement::Other };
     let has = |class: Class| roles.iter().any(|role| role.class.is(class));
     let known = |role: &Role| role.quote || role.comma || role.class.is(allowed);
     // "… means what in French?", "how is … in Italian?": with a whole sentence quoted, that is a request.
     let quotation = roles.iter().any(|role| role.quote && sentence.is_sentence(role));
-    let asked = |role: &Role| role.class.is(Class::MEAN) && (sentence.pictured || quotation) || role.class.is(Class::TALK) && quotation;
+    let means = has(Class::MEAN);
+    let asked = |role: &Role| role.class.is(Class::MEAN) || (role.class.is(Class::TALK) && (quotation || means));
     let strange = |role: &Role| {
         if asked(role) {
             return false;
@@ -141,7 +144,7 @@ fn weak(sentence: &Sentence<'_>) -> Judgement {
         return Judgement::Other;
     }
     let request = sentence.conclude(roles, &sentence.edge(), &[], By::Verb, Found::default());
-    let doubtful = unknown > 0 || (has(Class::PUT) && !pointed);
+    let doubtful = unknown > 0 || means || (has(Class::PUT) && !pointed);
     match request {
         Some(request) if request.into.is_some() => Judgement::Request(Request { weak: true, doubtful, ..request }),
         _ => Judgement::Other,
@@ -287,12 +290,16 @@ impl Sentence<'_> {
         let inside = self.code_inside(asking).or(own_code);
         let into = into.or(inside).or(if by == By::Verb { None } else { bare });
         let from = named.or(second).or(bare.filter(|&bare| Some(bare) != into));
-        if by == By::Say && into.is_none() {
+        let vague = by == By::Noun && (found.doubtful || found.described);
+        if into.is_none() && (by == By::Say || vague) {
+            return None;
+        }
+        if by == By::Say && self.is_vocabulary(&found) {
             return None;
         }
         let has = |class: Class| near.iter().any(|role| role.class.is(class));
         let own = near.iter().any(|role| self.word_is(role, &OWN));
-        let quotes: Vec<_> = near.iter().filter(|role| role.quote).collect();
+        let quotes: Vec<_> = self.roles.iter().filter(|role| role.quote).collect();
         Some(Request {
             act: Act::Translate,
             spoken: self.lexicon.code,
@@ -313,6 +320,26 @@ impl Sentence<'_> {
     /// A quotation of more than a word.
     fn is_sentence(&self, role: &Role) -> bool {
         role.end - role.start > 12
+    }
+
+    /// Asks for a single word: a model is not worth changing for that.
+    fn is_vocabulary(&self, found: &Found) -> bool {
+        let mut quotes = self.roles.iter().filter(|role| role.quote);
+        let spans = found.inline.into_iter().chain(quotes.next().map(|role| (role.start, role.end)));
+        let word = |(start, end): (usize, usize)| {
+            let inside = self.tokens.iter().filter(|token| token.start >= start && token.end <= end);
+            let quote = self.roles.iter().any(|role| role.quote && role.start == start);
+            let spaced = self.lexicon.order != Order::Last && self.lexicon.code.is_spaced();
+            spaced && if quote { end - start <= 14 && self.one_word(start) } else { inside.count() == 1 }
+        };
+        let mut spans = spans.peekable();
+        spans.peek().is_some() && spans.all(word)
+    }
+
+    /// Whether the quotation that begins here is a single word.
+    fn one_word(&self, start: usize) -> bool {
+        let quote = self.tokens.iter().find(|token| token.start == start);
+        quote.is_some_and(|token| token.word.split_whitespace().count() == 1)
     }
 
     /// A greeting before the request. Where text may come first, one that neither a comma nor a request follows is text.
