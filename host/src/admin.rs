@@ -56,7 +56,7 @@ pub struct Admin {
     /// When the gateway started.
     pub started: Instant,
     /// The configured model servers.
-    pub providers: Vec<ProviderInfo>,
+    pub providers: Vec<ModelServer>,
     /// The file that the configuration was read from; none where there was none.
     pub config_file: Option<PathBuf>,
     /// Where state lives, the token's file among it.
@@ -65,7 +65,7 @@ pub struct Admin {
 
 /// A configured model server, as far as it may be shown: without its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderInfo {
+pub struct ModelServer {
     /// The configured name.
     pub name: String,
     /// What kind of server it is: `lmstudio`.
@@ -73,6 +73,9 @@ pub struct ProviderInfo {
     /// Its root, without `/v1`.
     pub url: String,
 }
+
+/// The name that `app` knows it by.
+pub use self::ModelServer as ProviderInfo;
 
 type Shared = State<Arc<Admin>>;
 

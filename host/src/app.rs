@@ -22,7 +22,10 @@ use crate::admin::{self, Admin};
 use crate::config::{self, Config};
 use crate::exchange::Gateway;
 use crate::ingress::{listener, routes::Front};
-use crate::provider::{Provider, lmstudio::{LmStudio, Locality}};
+use crate::provider::{
+    Provider,
+    lmstudio::{LmStudio, Locality},
+};
 use crate::residency::Residency;
 use crate::session::table::Table;
 use crate::skill::{Bundled, Delegates, Skills};
@@ -46,7 +49,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
     let token = token::read_or_make(&config.data_dir.join(admin::TOKEN_FILE))?;
     let socket = TcpListener::bind(config.listen).await.with_context(|| {
-        format!("cannot listen on {}: is a gateway running already? `--listen` takes another address", config.listen)
+        format!(
+            "cannot listen on {}: is a gateway running already? `--listen` takes another address",
+            config.listen
+        )
     })?;
     let address = socket.local_addr().context("the listening address")?;
     let shutdown_timeout = config.residency.shutdown_timeout;
@@ -119,7 +125,8 @@ fn upstream(config: &Config, address: SocketAddr) -> anyhow::Result<Upstream> {
             .with_context(|| format!("provider {name}: url {:?}", provider.url))?;
         targets.insert(name.clone(), Target { chat, authorization: authorization(provider)? });
     }
-    let hop = HeaderValue::try_from(format!("{address}-{:08x}", rand::random::<u32>())).context("the hop header")?;
+    let hop = HeaderValue::try_from(format!("{address}-{:08x}", rand::random::<u32>()))
+        .context("the hop header")?;
     Ok(Upstream::new(targets, hop))
 }
 

@@ -104,7 +104,9 @@ impl Config {
         let path = path.map(Path::to_path_buf).or_else(|| env.config.clone()).or_else(env::usual_file);
         let file = match &path {
             None => file::File::default(),
-            Some(path) => read(path).map_err(|problem| Errors { file: Some(path.clone()), problems: vec![problem] })?,
+            Some(path) => {
+                read(path).map_err(|problem| Errors { file: Some(path.clone()), problems: vec![problem] })?
+            }
         };
         resolve::resolve(file, &env, overrides, path.clone())
             .map_err(|problems| Errors { file: path, problems })
@@ -114,7 +116,8 @@ impl Config {
 fn read(path: &Path) -> Result<file::File, Problem> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Problem { key: None, message: format!("cannot be read: {error}") })?;
-    toml::from_str(&text).map_err(|error| Problem { key: None, message: error.to_string().trim_end().to_owned() })
+    toml::from_str(&text)
+        .map_err(|error| Problem { key: None, message: error.to_string().trim_end().to_owned() })
 }
 
 // === impl Secret ===
@@ -143,7 +146,8 @@ impl std::error::Error for Errors {}
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.file.as_ref().map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
+        let place =
+            self.file.as_ref().map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
         for (index, problem) in self.problems.iter().enumerate() {
             let line = if index == 0 { "" } else { "\n" };
             match &problem.key {

@@ -42,7 +42,9 @@ impl Error {
 
     /// A model that nothing here knows.
     pub fn unknown_model(name: &str, known: &str) -> Self {
-        let message = format!("no model is called {name:?}; known are: {known}. `pointsman models list` shows them all");
+        let message = format!(
+            "no model is called {name:?}; known are: {known}. `pointsman models list` shows them all"
+        );
         Self::new(Fault::Client, 404, "model_not_found", message)
     }
 

@@ -27,8 +27,8 @@ use crate::telemetry::{Record, Ring};
 use crate::upstream::Upstream;
 use crate::wire::chat;
 use decide::Decided;
-pub use respond::error_in_full;
 use job::Job;
+pub use respond::error_in_full;
 
 /// What every exchange shares.
 pub struct Gateway {
@@ -112,9 +112,12 @@ async fn serve(
     let decided = decide::decide(gateway, &turn, &standing, &current, &directory, record).await?;
     let (plan, patches) = match decided {
         Decided::Serve { plan, patches } => (plan, patches),
-        Decided::Reply(text) => return Ok(respond::reply(gateway, std::mem::take(record), &id, &turn, &text)),
+        Decided::Reply(text) => {
+            return Ok(respond::reply(gateway, std::mem::take(record), &id, &turn, &text));
+        }
     };
-    let job = Job::new(gateway, request, inbound.headers, turn, plan, patches, &standing, std::mem::take(record));
+    let job =
+        Job::new(gateway, request, inbound.headers, turn, plan, patches, &standing, std::mem::take(record));
     respond::respond(job).await
 }
 

@@ -86,6 +86,9 @@ mod tests {
     #[test]
     fn a_model_id_splits_at_its_first_slash() {
         let id = ModelId::of("lmstudio", "acme/otter-8b");
-        assert_eq!((id.as_str(), id.provider(), id.key()), ("lmstudio/acme/otter-8b", "lmstudio", "acme/otter-8b"));
+        assert_eq!(
+            (id.as_str(), id.provider(), id.key()),
+            ("lmstudio/acme/otter-8b", "lmstudio", "acme/otter-8b")
+        );
     }
 }

@@ -204,8 +204,12 @@ mod tests {
     }
 
     fn route(models: &[&str]) -> Arc<verdict::Route> {
-        let candidate =
-            |name: &&str| Candidate { model: (*name).to_owned(), context_length: None, prompt: None, patch: None };
+        let candidate = |name: &&str| Candidate {
+            model: (*name).to_owned(),
+            context_length: None,
+            prompt: None,
+            patch: None,
+        };
         Arc::new(verdict::Route {
             candidates: models.iter().map(candidate).collect(),
             swap: Swap::Wait,
@@ -219,7 +223,9 @@ mod tests {
     #[test]
     fn unknown_candidates_are_skipped_and_fallbacks_follow() {
         let config = Config { fallbacks: vec!["big".to_owned(), "gone".to_owned()], ..Config::default() };
-        let plan = |models: &[&str]| routed(SkillName::new("k"), route(models), &Current::None, &config, &directory(true));
+        let plan = |models: &[&str]| {
+            routed(SkillName::new("k"), route(models), &Current::None, &config, &directory(true))
+        };
         let attempts = plan(&["nope", "small", "small"]).unwrap().attempts;
         let found: Vec<_> = attempts.iter().map(|attempt| (attempt.model.key(), attempt.candidate)).collect();
         assert_eq!(found, [("small", Some(1)), ("small", Some(2)), ("big", None)]);

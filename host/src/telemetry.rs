@@ -117,7 +117,11 @@ impl Record {
         };
         let mut parts = Vec::new();
         if let Some(attempt) = self.attempts.last() {
-            let took = [("drained", attempt.drained_ms), ("unloaded", attempt.unloaded_ms), ("loaded", attempt.loaded_ms)];
+            let took = [
+                ("drained", attempt.drained_ms),
+                ("unloaded", attempt.unloaded_ms),
+                ("loaded", attempt.loaded_ms),
+            ];
             parts.extend(took.iter().filter_map(|(what, ms)| ms.map(|ms| format!("{what} {}", seconds(ms)))));
         }
         if let Some(error) = &self.error {
@@ -208,7 +212,10 @@ mod tests {
         }
         assert!(ring.find(Some("r4")).is_none());
         assert_eq!(ring.find(Some("r5")).map(|record| record.request.clone()).as_deref(), Some("r5"));
-        assert_eq!(ring.find(None).map(|record| record.request.clone()), Some(format!("r{}", RECORDS_MAX + 4)));
+        assert_eq!(
+            ring.find(None).map(|record| record.request.clone()),
+            Some(format!("r{}", RECORDS_MAX + 4))
+        );
         assert_eq!(ring.recent(2).len(), 2);
     }
 }

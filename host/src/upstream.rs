@@ -100,7 +100,11 @@ impl Upstream {
         http.set_nodelay(true);
         http.enforce_http(false);
         http.set_connect_timeout(Some(CONNECT));
-        let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+        let https = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
@@ -174,7 +178,11 @@ pub fn answer_headers(headers: &HeaderMap) -> HeaderMap {
             header::SET_COOKIE,
         ];
         let cors = name.as_str().starts_with("access-control-");
-        if !dropped.contains(name) && !cors && name.as_str() != "keep-alive" && name.as_str() != "x-powered-by" {
+        if !dropped.contains(name)
+            && !cors
+            && name.as_str() != "keep-alive"
+            && name.as_str() != "x-powered-by"
+        {
             kept.append(name.clone(), value.clone());
         }
     }

@@ -3,12 +3,12 @@
 //!
 //! Nothing of these types is seen beyond the exchange: the domain's word for a request is [`crate::turn::Turn`].
 
-pub mod json;
-pub mod edit;
+pub mod answer;
 pub mod chat;
 pub mod compose;
-pub mod sse;
-pub mod answer;
+pub mod edit;
 pub mod fault;
-pub mod written;
+pub mod json;
 pub mod lmstudio;
+pub mod sse;
+pub mod written;

@@ -20,7 +20,8 @@ async fn a_translation_swaps_and_the_first_model_comes_back() {
 
     world.resting_on(GENERAL).await;
     assert_eq!(world.resident(), before);
-    let unloaded = world.lmstudio.log().iter().filter(|entry| matches!(entry.event, Event::Unloaded { .. })).count();
+    let unloaded =
+        world.lmstudio.log().iter().filter(|entry| matches!(entry.event, Event::Unloaded { .. })).count();
     assert_eq!(unloaded, 2);
     assert!(world.records(2).await[0].headline().contains(SPECIALIST.rsplit('/').next().unwrap()));
     world.gateway.stop().await;

@@ -4,15 +4,29 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use lmstudio_emulator::log::ResidentPhase;
-use lmstudio_emulator::{Config as LmStudio, Emulator};
+use lmstudio_emulator::fault::Route;
+use lmstudio_emulator::log::{RequestSeen, ResidentPhase};
+use lmstudio_emulator::{Config as LmStudio, Emulator, Event};
 use pointsman::app::{self, Running};
 use pointsman::config::{Config, Overrides};
+use pointsman::residency::Report;
+use pointsman::telemetry::Record;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::live::Live;
+
 /// The model that is in memory when a scenario begins.
 pub const GENERAL: &str = "openai/gpt-oss-20b";
+
+/// Its id, provider in front.
+pub const GENERAL_ID: &str = "lmstudio/openai/gpt-oss-20b";
+
+/// Another general model, which reads no pictures either.
+pub const OTHER: &str = "qwen/qwen3-8b";
+
+/// A general model that reads pictures.
+pub const VISION: &str = "qwen/qwen2.5-vl-7b";
 
 /// The specialist with the strict template.
 pub const SPECIALIST: &str = "google/translategemma-12b-it";
@@ -57,7 +71,22 @@ impl World {
     /// # Panics
     /// Where something does not start.
     pub async fn with_skills(lmstudio: LmStudio, toml: &str, skills: &[(&str, Vec<u8>)]) -> Self {
+        let world = Self::build(Emulator::start(lmstudio).await.unwrap(), toml, skills).await;
+        world.ready().await;
+        world
+    }
+
+    /// A gateway whose LM Studio is not there yet; `restart` brings it.
+    ///
+    /// # Panics
+    /// Where something does not start.
+    pub async fn before_lmstudio(lmstudio: LmStudio) -> Self {
         let lmstudio = Emulator::start(lmstudio).await.unwrap();
+        lmstudio.stop().await;
+        Self::build(lmstudio, "", &[]).await
+    }
+
+    async fn build(lmstudio: Emulator, toml: &str, skills: &[(&str, Vec<u8>)]) -> Self {
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir_all(data.join("skills")).unwrap();
@@ -66,9 +95,7 @@ impl World {
         }
         let gateway = gateway(folder.path(), &lmstudio.url(), toml).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let world = Self { lmstudio, gateway, http, folder };
-        world.ready().await;
-        world
+        Self { lmstudio, gateway, http, folder }
     }
 
     /// Waits until the gateway knows its models.
@@ -98,18 +125,43 @@ impl World {
         self.http.post(url).json(body).send().await.unwrap()
     }
 
+    /// A chat request of this session, its headers answered.
+    ///
+    /// # Panics
+    /// Where the gateway cannot be reached.
+    pub async fn send(&self, session: &str, body: &Value) -> reqwest::Response {
+        let url = format!("{}/v1/chat/completions", self.gateway.url());
+        self.http.post(url).header("x-session-id", session).json(body).send().await.unwrap()
+    }
+
     /// A chat request of this session, answered: status, headers and text.
     ///
     /// # Panics
     /// Where the answer breaks off.
     pub async fn ask(&self, session: &str, body: &Value) -> Answer {
+        Answer::read(self.send(session, body).await).await
+    }
+
+    /// A chat request of this session whose answer is read as it comes.
+    ///
+    /// # Panics
+    /// Where the gateway cannot be reached.
+    pub async fn open(&self, session: &str, body: &Value) -> Live {
+        Live::new(self.send(session, body).await)
+    }
+
+    /// Bytes as a chat request's body, answered.
+    ///
+    /// # Panics
+    /// Where the answer breaks off.
+    pub async fn raw(&self, body: impl Into<Vec<u8>>) -> Answer {
         let url = format!("{}/v1/chat/completions", self.gateway.url());
-        let sent = self.http.post(url).header("x-session-id", session).json(body).send().await.unwrap();
-        Answer::read(sent).await
+        let post = self.http.post(url).header("content-type", "application/json");
+        Answer::read(post.body(body.into()).send().await.unwrap()).await
     }
 
     /// The records of requests, newest first, once there are `count` of them.
-    pub async fn records(&self, count: usize) -> Vec<pointsman::telemetry::Record> {
+    pub async fn records(&self, count: usize) -> Vec<Record> {
         loop {
             let records = self.gateway.gateway().ring.recent(1000);
             if records.len() >= count {
@@ -117,6 +169,73 @@ impl World {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The record of an answered request, once it is there.
+    pub async fn record(&self, answer: &Answer) -> Record {
+        loop {
+            if let Some(record) = self.gateway.gateway().ring.find(Some(answer.header("x-pointsman-request")))
+            {
+                return (*record).clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What residency says of itself, once `is_it` says yes to it.
+    ///
+    /// # Panics
+    /// Where residency has stopped.
+    pub async fn residency(&self, mut is_it: impl FnMut(&Report) -> bool) -> Report {
+        loop {
+            let report = self.gateway.gateway().residency.report().await.unwrap();
+            if is_it(&report) {
+                return report;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until nobody uses a model, waits for one or swaps.
+    pub async fn idle(&self) {
+        let is_idle = |report: &Report| {
+            let used = report.instances.iter().any(|instance| instance.leases > 0);
+            !used && report.waiters.is_empty() && report.under_way.is_empty()
+        };
+        self.residency(is_idle).await;
+    }
+
+    /// Waits until so many requests wait for this model.
+    pub async fn waiting_for(&self, model: &str, count: usize) {
+        self.residency(|report| {
+            report.waiters.iter().filter(|waiter| waiter.model.key() == model).count() == count
+        })
+        .await;
+    }
+
+    /// The chat requests that reached LM Studio, in order.
+    pub fn chats(&self) -> Vec<RequestSeen> {
+        self.lmstudio.requests().into_iter().filter(|seen| seen.route == Route::Chat).collect()
+    }
+
+    /// How often this happened in LM Studio.
+    pub fn happened(&self, what: impl Fn(&Event) -> bool) -> usize {
+        self.lmstudio.log().iter().filter(|entry| what(&entry.event)).count()
+    }
+
+    /// How often a load of this model began.
+    pub fn loads(&self, model: &str) -> usize {
+        self.happened(|event| matches!(event, Event::LoadStarted { instance } if **instance == *model))
+    }
+
+    /// Somebody else calls LM Studio's own API.
+    ///
+    /// # Panics
+    /// Where LM Studio refuses.
+    pub async fn by_hand(&self, path: &str, body: &Value) {
+        let url = format!("{}/api/v1/models/{path}", self.lmstudio.url());
+        let answer = self.http.post(url).json(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path} {body}");
     }
 
     /// Models in LM Studio's memory: keys and context lengths.
@@ -129,12 +248,19 @@ impl World {
         self.lmstudio
             .wait_for(|entries| {
                 entries.last().is_some_and(|entry| {
-                    entry.resident.len() == 1 && entry.resident.iter().all(|it| *it.key == *model && it.phase == ResidentPhase::Ready)
+                    entry.resident.len() == 1
+                        && entry
+                            .resident
+                            .iter()
+                            .all(|it| *it.key == *model && it.phase == ResidentPhase::Ready)
                 })
             })
             .await;
     }
 }
+
+/// Stands for LM Studio's address in configurations that write the provider's table themselves.
+const URL: &str = "{url}";
 
 /// A gateway with these lines of configuration in front of a model server.
 ///
@@ -142,7 +268,8 @@ impl World {
 /// Where it does not start.
 pub async fn gateway(folder: &Path, lmstudio: &str, toml: &str) -> Running {
     let file = folder.join("pointsman.toml");
-    std::fs::write(&file, format!("{toml}\n[providers.lmstudio]\nurl = \"{lmstudio}\"\n")).unwrap();
+    let provider = if toml.contains(URL) { "" } else { "[providers.lmstudio]\nurl = \"{url}\"" };
+    std::fs::write(&file, format!("{toml}\n{provider}\n").replace(URL, lmstudio)).unwrap();
     let overrides = Overrides {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         data_dir: Some(folder.join("data")),

@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 
 use crate::capability::{self, Code, Error};
 use crate::model::Directory;
-use crate::residency::{Action, Pin, Reason, Refused, Residency, Standing, WhenAnswered, Whose, Wish, Wisher};
+use crate::residency::{
+    Action, Pin, Reason, Refused, Residency, Standing, WhenAnswered, Whose, Wish, Wisher,
+};
 
 /// Sees the models.
 pub(super) struct Models(pub(super) Residency);
@@ -30,7 +32,10 @@ impl capability::residency::Residency for Wishes {
         async move {
             let directory = residency.directory();
             let Some(model) = directory.find(&wish.model).map(|model| model.id.clone()) else {
-                return Err(Error::new(Code::NotFound, format!("no provider lists a model {:?}", wish.model)));
+                return Err(Error::new(
+                    Code::NotFound,
+                    format!("no provider lists a model {:?}", wish.model),
+                ));
             };
             let wish = Wish {
                 model,

@@ -18,7 +18,9 @@ pub(super) async fn tell(residency: Residency, events: EventSender) {
                     events.send(event);
                 }
             }
-            Err(RecvError::Lagged(lost)) => tracing::warn!("{lost} notices about models were not told to skills"),
+            Err(RecvError::Lagged(lost)) => {
+                tracing::warn!("{lost} notices about models were not told to skills")
+            }
             Err(RecvError::Closed) => return,
         }
     }
@@ -33,7 +35,8 @@ fn event(residency: &Residency, notice: Notice) -> Option<Event> {
         Notice::Unloaded(id, _) => Event::ModelUnloaded(id),
         Notice::WishFailed(wish, reason) => {
             let Wisher::Skill { skill, .. } = wish.by else { return None };
-            let fault = Fault { code: "unavailable".to_owned(), message: reason.to_string(), retryable: true };
+            let fault =
+                Fault { code: "unavailable".to_owned(), message: reason.to_string(), retryable: true };
             Event::WishFailed { skill, model: wish.model.to_string(), fault }
         }
     })

@@ -18,7 +18,10 @@ pub(super) fn read_or_make(path: &Path) -> anyhow::Result<String> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).with_context(|| format!("the admin token {} cannot be written", path.display()))?;
-    writeln!(file, "{token}").with_context(|| format!("the admin token {} cannot be written", path.display()))?;
+    let mut file = options
+        .open(path)
+        .with_context(|| format!("the admin token {} cannot be written", path.display()))?;
+    writeln!(file, "{token}")
+        .with_context(|| format!("the admin token {} cannot be written", path.display()))?;
     Ok(token)
 }

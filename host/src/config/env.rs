@@ -71,5 +71,6 @@ pub fn usual_file() -> Option<PathBuf> {
 
 /// The platform's folder for the program's state.
 pub fn usual_data_dir() -> PathBuf {
-    choose_base_strategy().map_or_else(|_| PathBuf::from("pointsman-data"), |base| base.data_dir().join("pointsman"))
+    choose_base_strategy()
+        .map_or_else(|_| PathBuf::from("pointsman-data"), |base| base.data_dir().join("pointsman"))
 }

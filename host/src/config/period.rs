@@ -12,9 +12,9 @@ pub struct Period(pub Duration);
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map(Self)
-            .map_err(|_| D::Error::custom(format!("{text:?} is no span of time; write \"30s\", \"5m\" or \"1h 30m\"")))
+        humantime::parse_duration(&text).map(Self).map_err(|_| {
+            D::Error::custom(format!("{text:?} is no span of time; write \"30s\", \"5m\" or \"1h 30m\""))
+        })
     }
 }
 

@@ -36,10 +36,14 @@ pub(super) fn resolve(
 ) -> Result<Config, Vec<Problem>> {
     let mut problems = Problems::default();
     let listen = listen(&file, env, overrides, &mut problems);
-    let data_dir = overrides.data_dir.clone().or_else(|| env.data_dir.clone()).or_else(|| file.data_dir.clone());
+    let data_dir =
+        overrides.data_dir.clone().or_else(|| env.data_dir.clone()).or_else(|| file.data_dir.clone());
     let data_dir = data_dir.unwrap_or_else(env::usual_data_dir);
     if !listen.ip().is_loopback() && file.keys.is_empty() {
-        problems.add("keys", format!("listening on {listen} lets others in: give each client a key under [keys]"));
+        problems.add(
+            "keys",
+            format!("listening on {listen} lets others in: give each client a key under [keys]"),
+        );
     }
     let mode = file.providers.values().next().map(|provider| provider.residency).unwrap_or_default();
     let (name, provider) = provider(&file, env, &mut problems);
@@ -89,7 +93,10 @@ fn provider(file: &File, env: &Env, problems: &mut Problems) -> (String, Provide
         None => ("lmstudio".to_owned(), None),
     };
     if name.contains('/') || name.is_empty() {
-        problems.add(&format!("providers.{name}"), "a provider's name is part of its models' ids: no slash in it");
+        problems.add(
+            &format!("providers.{name}"),
+            "a provider's name is part of its models' ids: no slash in it",
+        );
     }
     let written_url = written.and_then(|provider| provider.url.clone());
     let from_env = written_url.is_none() && env.openai_api_base.is_some();
@@ -97,7 +104,10 @@ fn provider(file: &File, env: &Env, problems: &mut Problems) -> (String, Provide
     let key_path = if from_env { env::OPENAI_API_BASE.to_owned() } else { format!("providers.{name}.url") };
     let url = root(&url, &key_path, problems);
     let openai_key = || if from_env { env.openai_api_key.clone() } else { None };
-    let key = written.and_then(|provider| provider.key.clone()).or_else(|| env.lm_api_token.clone()).or_else(openai_key);
+    let key = written
+        .and_then(|provider| provider.key.clone())
+        .or_else(|| env.lm_api_token.clone())
+        .or_else(openai_key);
     (name, Provider { kind: Kind::Lmstudio, url, key })
 }
 
@@ -106,9 +116,9 @@ fn root(url: &str, key: &str, problems: &mut Problems) -> String {
     let trimmed = url.trim().trim_end_matches('/');
     let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
     let root = root.strip_suffix("/api").unwrap_or(root);
-    let valid = root.parse::<http::Uri>().is_ok_and(|uri| {
-        uri.authority().is_some() && matches!(uri.scheme_str(), Some("http" | "https"))
-    });
+    let valid = root
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| uri.authority().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
     if !valid {
         problems.add(key, format!("{url:?} is no address of a server; write {LMSTUDIO:?}"));
     }
@@ -117,7 +127,8 @@ fn root(url: &str, key: &str, problems: &mut Problems) -> String {
 
 fn residency(file: &File, provider: &str, mode: file::Mode, problems: &mut Problems) -> residency::Config {
     for device in file.residency.keys().filter(|device| *device != LOCAL) {
-        problems.add(&format!("residency.{device}"), format!("only the device {LOCAL:?} is looked after yet"));
+        problems
+            .add(&format!("residency.{device}"), format!("only the device {LOCAL:?} is looked after yet"));
     }
     let written = file.residency.get(LOCAL).cloned().unwrap_or_default();
     let default = residency::Config::default();
@@ -126,7 +137,9 @@ fn residency(file: &File, provider: &str, mode: file::Mode, problems: &mut Probl
         max_loaded: written.max_loaded.unwrap_or(default.max_loaded),
         max_loaded_embeddings: written.max_loaded_embeddings.unwrap_or(default.max_loaded_embeddings),
         max_queue: written.max_queue.map_or(default.max_queue, usize::from),
-        max_queue_per_session: written.max_queue_per_session.map_or(default.max_queue_per_session, usize::from),
+        max_queue_per_session: written
+            .max_queue_per_session
+            .map_or(default.max_queue_per_session, usize::from),
         max_wait: written.max_wait.map(|period| period.0),
         drain_timeout: or(written.drain_timeout, default.drain_timeout),
         linger: or(written.linger, default.linger),
@@ -187,7 +200,8 @@ fn ingress_config(file: &File, problems: &mut Problems) -> ingress::Config {
     let default = ingress::Config::default();
     for (client, key) in &file.keys {
         if key.reveal().trim().is_empty() {
-            problems.add(&format!("keys.{client}"), "an empty key lets everybody in; write a long random one");
+            problems
+                .add(&format!("keys.{client}"), "an empty key lets everybody in; write a long random one");
         }
     }
     ingress::Config {
@@ -290,9 +304,18 @@ mod tests {
             openai_api_key: Some(Secret::new("k")),
             ..Env::default()
         };
-        for base in ["http://box:99", "http://box:99/", "http://box:99/v1", "http://box:99/v1/", "http://box:99/api/v1"] {
+        for base in [
+            "http://box:99",
+            "http://box:99/",
+            "http://box:99/v1",
+            "http://box:99/v1/",
+            "http://box:99/api/v1",
+        ] {
             let provider = &check("", &env(base)).unwrap().providers["lmstudio"];
-            assert_eq!((provider.url.as_str(), provider.key.as_ref().map(Secret::reveal)), ("http://box:99", Some("k")));
+            assert_eq!(
+                (provider.url.as_str(), provider.key.as_ref().map(Secret::reveal)),
+                ("http://box:99", Some("k"))
+            );
         }
         let written = "[providers.mine]\nurl = \"http://other:1\"";
         let provider = &check(written, &env("http://box:99")).unwrap().providers["mine"];
@@ -315,8 +338,14 @@ mod tests {
             hook_cpu = "0s"
         "#;
         let keys = check(text, &Env::default()).unwrap_err();
-        let expected =
-            ["keys", "providers", "providers.a.url", "residency.elsewhere", "limits.skills", "skills.x.grants"];
+        let expected = [
+            "keys",
+            "providers",
+            "providers.a.url",
+            "residency.elsewhere",
+            "limits.skills",
+            "skills.x.grants",
+        ];
         assert_eq!(keys, expected);
     }
 
@@ -324,7 +353,11 @@ mod tests {
     fn unknown_keys_and_garbage_are_refused() {
         let unknown = check("[defaults]\nmodels = 1", &Env::default()).unwrap_err();
         assert!(unknown[0].contains("unknown field `models`"), "{unknown:?}");
-        for garbage in ["[limits]\nstream_grace = \"soon\"", "[residency.local]\nmax_loaded = 0", "[limits]\nbody_bytes_max = -1"] {
+        for garbage in [
+            "[limits]\nstream_grace = \"soon\"",
+            "[residency.local]\nmax_loaded = 0",
+            "[limits]\nbody_bytes_max = -1",
+        ] {
             assert!(check(garbage, &Env::default()).is_err(), "{garbage}");
         }
     }

@@ -62,19 +62,31 @@ pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
             }
         }
     }
-    let nothing = || Error::new(Fault::Gateway, 503, "no_candidates", "the route names no model that could be tried");
+    let nothing =
+        || Error::new(Fault::Gateway, 503, "no_candidates", "the route names no model that could be tried");
     Err(first_failure.unwrap_or_else(nothing))
 }
 
 async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
     let recast = job.prompt(attempt).is_some() || job.candidate(attempt).is_some_and(|it| it.patch.is_some());
     let recast = recast || !job.patches.is_empty();
-    job.begin(attempt, if job.prompt(attempt).is_some() { "prompt" } else if recast { "patched" } else { "conversation" });
+    job.begin(
+        attempt,
+        if job.prompt(attempt).is_some() {
+            "prompt"
+        } else if recast {
+            "patched"
+        } else {
+            "conversation"
+        },
+    );
     let mut tried = Err(Failed::Next(Error::new(Fault::Gateway, 503, "not_tried", "not tried")));
     for _ in 0..TRIES {
         tried = once(job, attempt, recast).await;
         match &tried {
-            Err(Failed::Gone(error)) => tracing::debug!(request = %job.turn.request_id, "asking again: {error}"),
+            Err(Failed::Gone(error)) => {
+                tracing::debug!(request = %job.turn.request_id, "asking again: {error}")
+            }
             _ => break,
         }
     }
@@ -256,7 +268,9 @@ fn note_served(job: &Job, lease: &Lease) {
 /// means that ours is gone.
 fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
     let Some(named) = watch.model.as_deref() else { return Ok(()) };
-    if named.eq_ignore_ascii_case(lease.instance().as_str()) || named.eq_ignore_ascii_case(lease.model().key()) {
+    if named.eq_ignore_ascii_case(lease.instance().as_str())
+        || named.eq_ignore_ascii_case(lease.model().key())
+    {
         return Ok(());
     }
     match job.gateway.residency.directory().exact(named) {
@@ -288,7 +302,9 @@ fn unreachable(error: &SendError) -> Failed {
         }
         SendError::Connect { .. } | SendError::NoProvider(_) => {
             let wait = std::time::Duration::from_secs(5);
-            Failed::Next(Error::new(Fault::Provider, 503, "provider_down", error.to_string()).retry_after(wait))
+            Failed::Next(
+                Error::new(Fault::Provider, 503, "provider_down", error.to_string()).retry_after(wait),
+            )
         }
     }
 }

@@ -36,7 +36,12 @@ pub(super) enum Decided {
 }
 
 /// Finds the request's conversation and how it relates to it.
-pub(super) fn attach(gateway: &Gateway, headers: &HeaderMap, request: &Request, record: &mut Record) -> Standing {
+pub(super) fn attach(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    request: &Request,
+    record: &mut Record,
+) -> Standing {
     let session = key::of(gateway.session_hints(headers, request));
     record.session = session.to_string();
     record.agent = key::agent(headers, request.first_user_text());
@@ -48,7 +53,8 @@ pub(super) fn attach(gateway: &Gateway, headers: &HeaderMap, request: &Request, 
         requested: &request.model,
     };
     let now = tokio::time::Instant::now().into_std();
-    let standing = gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner).attach(now, &session, facts);
+    let standing =
+        gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner).attach(now, &session, facts);
     record.standing = match standing {
         Standing::NewTurn(_) => "new turn",
         Standing::Continues(_) => "continues",
@@ -108,7 +114,9 @@ pub(super) async fn decide(
     directory: &Directory,
     record: &mut Record,
 ) -> Result<Decided, Error> {
-    let resolve = |held: &Held| route::routed(held.skill.clone(), held.route.clone(), current, &gateway.routes, directory);
+    let resolve = |held: &Held| {
+        route::routed(held.skill.clone(), held.route.clone(), current, &gateway.routes, directory)
+    };
     let (held, patches) = match standing {
         Standing::SideCall => (None, Vec::new()),
         Standing::Continues(held) => (held.as_ref().and_then(resolve), Vec::new()),
@@ -152,8 +160,11 @@ fn verdict(
             let decided = Arc::new(decided);
             let plan = route::routed(skill.clone(), decided.clone(), current, &gateway.routes, directory);
             let Some(plan) = plan else {
-                let names: Vec<_> = decided.candidates.iter().map(|candidate| candidate.model.as_str()).collect();
-                record.notes.push(format!("{skill} routed to models that nobody knows: {}", names.join(", ")));
+                let names: Vec<_> =
+                    decided.candidates.iter().map(|candidate| candidate.model.as_str()).collect();
+                record
+                    .notes
+                    .push(format!("{skill} routed to models that nobody knows: {}", names.join(", ")));
                 return Ok(None);
             };
             let now = tokio::time::Instant::now().into_std();
@@ -168,7 +179,12 @@ fn verdict(
         }
         Decision::Refuse(refusal) => {
             record.skill = Some(skill.to_string());
-            Err(Error::new(Fault::Skill, refusal.status, "refused_by_skill", format!("{skill}: {}", refusal.message)))
+            Err(Error::new(
+                Fault::Skill,
+                refusal.status,
+                "refused_by_skill",
+                format!("{skill}: {}", refusal.message),
+            ))
         }
     }
 }
@@ -212,4 +228,3 @@ fn note_steps(outcome: &Outcome, record: &mut Record) {
         });
     }
 }
-

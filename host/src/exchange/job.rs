@@ -56,7 +56,8 @@ impl Job {
         standing: &Standing,
         record: Record,
     ) -> Arc<Self> {
-        let waiting_for = plan.attempts.first().map_or_else(|| ModelId::new(""), |attempt| attempt.model.clone());
+        let waiting_for =
+            plan.attempts.first().map_or_else(|| ModelId::new(""), |attempt| attempt.model.clone());
         Arc::new(Self {
             gateway: gateway.clone(),
             request,

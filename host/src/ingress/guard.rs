@@ -53,20 +53,24 @@ fn host(config: &Config, headers: &HeaderMap) -> Result<(), Error> {
     if is_ours(config, host) {
         return Ok(());
     }
-    let message = format!("the host {host:?} is not this gateway's; `allowed_hosts` in pointsman.toml names more");
+    let message =
+        format!("the host {host:?} is not this gateway's; `allowed_hosts` in pointsman.toml names more");
     Err(Error::new(Fault::Client, 403, "host_not_allowed", message))
 }
 
 /// Pages of other sites are refused; programs send no origin, or one that is not of the web.
 fn origin(config: &Config, headers: &HeaderMap) -> Result<(), Error> {
-    let Some(origin) = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) else { return Ok(()) };
+    let Some(origin) = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) else {
+        return Ok(());
+    };
     let Some(host) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
         return Ok(());
     };
     if is_ours(config, host) {
         return Ok(());
     }
-    let message = format!("pages of {origin} may not use this gateway; `allowed_hosts` in pointsman.toml names more");
+    let message =
+        format!("pages of {origin} may not use this gateway; `allowed_hosts` in pointsman.toml names more");
     Err(Error::new(Fault::Client, 403, "origin_not_allowed", message))
 }
 
@@ -76,7 +80,9 @@ fn is_ours(config: &Config, host: &str) -> bool {
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     let local = name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
-    local || name.parse::<IpAddr>().is_ok() || config.allowed_hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
+    local
+        || name.parse::<IpAddr>().is_ok()
+        || config.allowed_hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -85,14 +91,17 @@ mod tests {
     use crate::ingress::keys::Keys;
 
     fn check(config: &Config, headers: &[(&'static str, &str)]) -> Result<Option<String>, u16> {
-        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let headers =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         admit(config, &headers).map_err(|error| error.status)
     }
 
     #[test]
     fn pages_are_kept_out_and_programs_let_in() {
         let config = Config { allowed_hosts: vec!["box.lan".to_owned()], ..Config::default() };
-        for host in ["127.0.0.1:8484", "localhost:8484", "[::1]:8484", "192.168.1.7", "box.lan:8484", "app.localhost"] {
+        for host in
+            ["127.0.0.1:8484", "localhost:8484", "[::1]:8484", "192.168.1.7", "box.lan:8484", "app.localhost"]
+        {
             assert_eq!(check(&config, &[("host", host)]), Ok(None), "{host}");
         }
         assert_eq!(check(&config, &[("host", "evil.example:8484")]), Err(403));

@@ -24,11 +24,19 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is over, then lets running requests end.
-pub async fn run(listener: TcpListener, front: Front, connections_max: usize, stop: impl Future<Output = ()>) {
+pub async fn run(
+    listener: TcpListener,
+    front: Front,
+    connections_max: usize,
+    stop: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(connections_max));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(BUFFER_BYTES).pipeline_flush(false);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(BUFFER_BYTES)
+        .pipeline_flush(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };

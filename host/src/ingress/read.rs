@@ -1,6 +1,8 @@
 //! Reading a body: whole, within its limit and its time, decompressed.
 
-use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
+use async_compression::tokio::bufread::{
+    BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
+};
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -17,7 +19,8 @@ pub async fn body(config: &Config, headers: &HeaderMap, body: Incoming) -> Resul
         let message = "multipart bodies are not taken: send JSON, with files as data URLs";
         return Err(Error::new(Fault::Client, 415, "unsupported_media_type", message));
     }
-    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
+    let encoding =
+        headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
     let collected = Limited::new(body, config.body_bytes_max).collect();
     let bytes = match tokio::time::timeout(config.body_timeout, collected).await {
         Ok(Ok(collected)) => collected.to_bytes(),
@@ -38,7 +41,8 @@ pub async fn body(config: &Config, headers: &HeaderMap, body: Incoming) -> Resul
             Err(_) => inflate(config, DeflateDecoder::new(&*bytes)).await,
         },
         other => {
-            let message = format!("the content encoding {other:?} is not taken: send gzip, deflate, br, zstd or none");
+            let message =
+                format!("the content encoding {other:?} is not taken: send gzip, deflate, br, zstd or none");
             Err(Error::new(Fault::Client, 415, "unsupported_encoding", message))
         }
     }

@@ -98,8 +98,13 @@ mod tests {
     fn key(headers: &[(&'static str, &str)], cache: Option<&str>, user: Option<&str>, text: &str) -> String {
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        let hints =
-            Hints { headers: &headers, cache_key: cache, user_id: user, first_user_text: text, api_key: Some("k") };
+        let hints = Hints {
+            headers: &headers,
+            cache_key: cache,
+            user_id: user,
+            first_user_text: text,
+            api_key: Some("k"),
+        };
         of(hints).to_string()
     }
 
@@ -131,7 +136,9 @@ mod tests {
 
     #[test]
     fn agents_are_named() {
-        let headers = |name: &'static str, value: &str| HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+        let headers = |name: &'static str, value: &str| {
+            HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
+        };
         assert_eq!(agent(&headers("user-agent", "OpenAI/JS 7.15.0"), ""), Some("OpenAI".to_owned()));
         let line = r"x\n\nRuntime: agent=coder | host=h";
         assert_eq!(agent(&headers("user-agent", "OpenAI/JS 7.15.0"), line), Some("coder".to_owned()));

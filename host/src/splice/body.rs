@@ -174,9 +174,9 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            State::Fixed(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
-            }
+            State::Fixed(bytes) => SizeHint::with_exact(
+                bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            ),
             State::Waiting(_) | State::Streaming(_) => SizeHint::default(),
         }
     }
@@ -357,7 +357,11 @@ impl Streaming {
         if let Some(lease) = self.lease.take() {
             lease.finish(end);
         }
-        self.ends.ended(Ending { outcome, watch: std::mem::take(&mut self.watch), first_token: self.first_token });
+        self.ends.ended(Ending {
+            outcome,
+            watch: std::mem::take(&mut self.watch),
+            first_token: self.first_token,
+        });
     }
 }
 

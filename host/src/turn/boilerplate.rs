@@ -60,9 +60,12 @@ fn strip_edges(text: &str) -> &str {
 
 /// The text after a `[Fri 2026-11-20 04:43 UTC]` prefix; the text as it is where there is none.
 pub fn without_date(text: &str) -> &str {
-    let Some((prefix, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) else { return text };
+    let Some((prefix, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) else {
+        return text;
+    };
     let mut words = prefix.split(' ');
-    let weekday = words.next().is_some_and(|word| word.len() == 3 && word.bytes().all(|b| b.is_ascii_alphabetic()));
+    let weekday =
+        words.next().is_some_and(|word| word.len() == 3 && word.bytes().all(|b| b.is_ascii_alphabetic()));
     let date = words.next().is_some_and(|word| {
         word.len() == 10 && word.bytes().all(|b| b.is_ascii_digit() || b == b'-') && word.contains('-')
     });
@@ -117,7 +120,8 @@ mod tests {
 
     #[test]
     fn runtime_values_are_found_even_when_escaped() {
-        let line = r"hello\n\nRuntime: agent=main | session=agent:main:K | sessionId=0a1b-2c | model=gw/auto\n";
+        let line =
+            r"hello\n\nRuntime: agent=main | session=agent:main:K | sessionId=0a1b-2c | model=gw/auto\n";
         assert_eq!(runtime_value(line, "sessionId"), Some("0a1b-2c"));
         assert_eq!(runtime_value(line, "agent"), Some("main"));
         assert_eq!(runtime_value(line, "nothing"), None);

@@ -102,7 +102,10 @@ impl Watch {
                 self.note(skeleton);
                 Ok(())
             }
-            _ => Err(fault::message_in(body).unwrap_or_else(|| "the answer is not a chat completion".to_owned())),
+            _ => {
+                Err(fault::message_in(body)
+                    .unwrap_or_else(|| "the answer is not a chat completion".to_owned()))
+            }
         }
     }
 
@@ -112,7 +115,8 @@ impl Watch {
         }
         self.usage = skeleton.usage.or(self.usage);
         for choice in skeleton.choices {
-            let calls = choice.message.and_then(|message| message.tool_calls).is_some_and(|calls| !calls.is_empty());
+            let calls =
+                choice.message.and_then(|message| message.tool_calls).is_some_and(|calls| !calls.is_empty());
             self.tool_calls |= calls || choice.finish_reason.as_deref() == Some("tool_calls");
             self.finish = choice.finish_reason.or(self.finish.take());
         }
@@ -174,7 +178,10 @@ mod tests {
         let mut watch = Watch::default();
         let body = r#"{"model":"m","choices":[{"message":{"content":"","tool_calls":[]},"finish_reason":"stop"}],"usage":{}}"#;
         watch.whole(body.as_bytes()).unwrap();
-        assert_eq!((watch.model.as_deref(), watch.finish.as_deref(), watch.tool_calls), (Some("m"), Some("stop"), false));
+        assert_eq!(
+            (watch.model.as_deref(), watch.finish.as_deref(), watch.tool_calls),
+            (Some("m"), Some("stop"), false)
+        );
         let calls = r#"{"choices":[{"message":{"tool_calls":[{}]},"finish_reason":"stop"}]}"#;
         watch.whole(calls.as_bytes()).unwrap();
         assert!(watch.tool_calls);

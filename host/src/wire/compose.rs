@@ -37,8 +37,11 @@ pub enum ComposeError {
 /// The conversation as it is, for `model`. Media of earlier turns for which `takes` says no become placeholders.
 pub fn forward(request: &Request, model: &str, takes: impl Fn(&MediaPart) -> bool) -> Composed {
     let name = Bytes::from(json!(model).to_string());
-    let mut edits: Vec<Edit> =
-        request.model_values().iter().map(|range| Edit { range: range.clone(), with: name.clone() }).collect();
+    let mut edits: Vec<Edit> = request
+        .model_values()
+        .iter()
+        .map(|range| Edit { range: range.clone(), with: name.clone() })
+        .collect();
     if edits.is_empty() {
         let (at, more) = request.insertion();
         let with = format!("\"model\":{}{}", json!(model), if more { "," } else { "" });
@@ -72,8 +75,8 @@ pub fn recast<'p>(
     takes: impl Fn(&MediaPart) -> bool,
 ) -> Result<Composed, ComposeError> {
     let plain = forward(request, model, takes);
-    let mut body: Map<String, Value> =
-        serde_json::from_slice(&plain.body.concat()).map_err(|error| ComposeError::Body(error.to_string()))?;
+    let mut body: Map<String, Value> = serde_json::from_slice(&plain.body.concat())
+        .map_err(|error| ComposeError::Body(error.to_string()))?;
     if let Some(prompt) = prompt {
         body.insert("messages".to_owned(), messages(request, prompt)?);
         if !prompt.keep_tools {
@@ -112,10 +115,7 @@ fn content(mut parts: Vec<Map<String, Value>>) -> Value {
 
 fn content_part(request: &Request, part: &Part) -> Result<Map<String, Value>, ComposeError> {
     let text = |text: &str| {
-        Map::from_iter([
-            ("type".to_owned(), Value::from("text")),
-            ("text".to_owned(), Value::from(text)),
-        ])
+        Map::from_iter([("type".to_owned(), Value::from("text")), ("text".to_owned(), Value::from(text))])
     };
     let mut written = match &part.content {
         Content::Text(words) => text(words),
@@ -153,10 +153,16 @@ mod tests {
     #[test]
     fn only_the_model_changes() {
         let cases = [
-            (r#"{ "model" : "auto","messages":[ ] , "x":1.0}"#, r#"{ "model" : "a/b","messages":[ ] , "x":1.0}"#),
+            (
+                r#"{ "model" : "auto","messages":[ ] , "x":1.0}"#,
+                r#"{ "model" : "a/b","messages":[ ] , "x":1.0}"#,
+            ),
             (r#"{"messages":[],"model":null}"#, r#"{"messages":[],"model":"a/b"}"#),
             (r#"{"messages":[]}"#, r#"{"model":"a/b","messages":[]}"#),
-            (r#"{"model":1,"messages":[],"mode\u006c":2}"#, r#"{"model":"a/b","messages":[],"mode\u006c":"a/b"}"#),
+            (
+                r#"{"model":1,"messages":[],"mode\u006c":2}"#,
+                r#"{"model":"a/b","messages":[],"mode\u006c":"a/b"}"#,
+            ),
         ];
         for (body, expected) in cases {
             assert_eq!(text(&forward(&read(body), "a/b", |_| true)), expected);
@@ -169,7 +175,14 @@ mod tests {
         let composed = forward(&read(body), "m", |_| false);
         assert_eq!(composed.placeholders, 1);
         let text = text(&composed);
-        assert!(text.contains(r#"[{"text":"[image from an earlier turn, not shown to this model]","type":"text"}]"#) || text.contains(r#"[{"type":"text","text":"[image from an earlier turn, not shown to this model]"}]"#), "{text}");
+        assert!(
+            text.contains(
+                r#"[{"text":"[image from an earlier turn, not shown to this model]","type":"text"}]"#
+            ) || text.contains(
+                r#"[{"type":"text","text":"[image from an earlier turn, not shown to this model]"}]"#
+            ),
+            "{text}"
+        );
         assert!(text.contains(r#"{"url":"B"}"#) && !text.contains(r#"{"url":"A"}"#));
     }
 

@@ -71,7 +71,10 @@ mod tests {
     #[test]
     fn edits_change_what_they_name() {
         let raw = Bytes::from_static(b"0123456789");
-        let edit = |range: Range<usize>, with: &'static str| Edit { range, with: Bytes::from_static(with.as_bytes()) };
+        let edit = |range: Range<usize>, with: &'static str| Edit {
+            range,
+            with: Bytes::from_static(with.as_bytes()),
+        };
         let cases: [(Vec<Edit>, &str); 4] = [
             (vec![], "0123456789"),
             (vec![edit(3..5, "abc")], "012abc56789"),

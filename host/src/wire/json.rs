@@ -93,7 +93,10 @@ impl<'a> Scanner<'a> {
     }
 
     /// Walks an array. `visit` stands at each element and must consume it.
-    pub fn array(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), Malformed>) -> Result<(), Malformed> {
+    pub fn array(
+        &mut self,
+        mut visit: impl FnMut(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
         self.enter(b'[')?;
         if self.take(b']')? {
             return self.leave();
@@ -260,7 +263,9 @@ mod tests {
 
     #[test]
     fn what_is_broken_is_refused() {
-        for text in ["", "[]", "{", r#"{"a""#, r#"{"a":1"#, r#"{"a":"x}"#, r#"{"a":1} x"#, r#"{"a" 1}"#, r#"{"a":]}"#] {
+        for text in
+            ["", "[]", "{", r#"{"a""#, r#"{"a":1"#, r#"{"a":"x}"#, r#"{"a":1} x"#, r#"{"a" 1}"#, r#"{"a":]}"#]
+        {
             assert!(keys(text).is_err(), "{text}");
         }
         assert!(keys(&format!(r#"{{"a":{}1{}}}"#, "[".repeat(300), "]".repeat(300))).is_err());

@@ -91,7 +91,10 @@ impl Detector {
     /// Reads the word lists.
     pub(crate) fn new() -> Self {
         let lexica = lexica();
-        let triggers = lexica.iter().enumerate().flat_map(|(owner, lexicon)| lexicon.triggers().map(move |word| (owner, word)));
+        let triggers = lexica
+            .iter()
+            .enumerate()
+            .flat_map(|(owner, lexicon)| lexicon.triggers().map(move |word| (owner, word)));
         let (owners, words): (Vec<_>, Vec<_>) = triggers.unzip();
         let scan = AhoCorasick::builder().match_kind(MatchKind::Standard).build(words).ok();
         Self { lexica, scan, owners }
@@ -105,8 +108,13 @@ impl Detector {
         let head = scan(&text, 0);
         let (mut best, mut pass): (Option<Found>, _) = (None, Pass::Nothing);
         for lexicon in self.candidates(&text, &head, pictured) {
-            match self.in_head(&input, &head, lexicon, pictured).or_else(|| self.in_tail(&input, &head, lexicon, pictured)) {
-                Some(Ok(found)) if best.as_ref().is_none_or(|best| found.weight() > best.weight()) => best = Some(found),
+            match self
+                .in_head(&input, &head, lexicon, pictured)
+                .or_else(|| self.in_tail(&input, &head, lexicon, pictured))
+            {
+                Some(Ok(found)) if best.as_ref().is_none_or(|best| found.weight() > best.weight()) => {
+                    best = Some(found)
+                }
                 Some(Err(Pass::Nothing)) => return Err(Pass::Nothing),
                 Some(Err(unclear)) => pass = unclear,
                 _ => {}
@@ -118,12 +126,16 @@ impl Detector {
     /// The lexica in which the turn could be asking.
     fn candidates(&self, text: &str, head: &[Token], pictured: bool) -> Vec<&Lexicon> {
         let mut wanted = vec![text.len() <= WEAK_MAX || pictured; self.lexica.len()];
-        let long = head.iter().find(|token| token.kind == Kind::Mark(':')).is_some_and(|colon| colon.end <= WEAK_MAX);
+        let long = head
+            .iter()
+            .find(|token| token.kind == Kind::Mark(':'))
+            .is_some_and(|colon| colon.end <= WEAK_MAX);
         if long {
             wanted.fill(true);
         }
         let tail = tail_start(text);
-        let tail_tokens = if tail > head.last().map_or(0, |last| last.end) { scan(text, tail) } else { Vec::new() };
+        let tail_tokens =
+            if tail > head.last().map_or(0, |last| last.end) { scan(text, tail) } else { Vec::new() };
         for token in head.iter().chain(&tail_tokens).filter(|token| token.kind == Kind::Word) {
             self.mark(&token.word, &mut wanted);
         }
@@ -141,13 +153,20 @@ impl Detector {
     }
 
     /// Looks for a request in the first sentences.
-    fn in_head(&self, input: &Input<'_>, head: &[Token], lexicon: &Lexicon, pictured: bool) -> Option<Result<Found, Pass>> {
+    fn in_head(
+        &self,
+        input: &Input<'_>,
+        head: &[Token],
+        lexicon: &Lexicon,
+        pictured: bool,
+    ) -> Option<Result<Found, Pass>> {
         let sentences = sentences(head, 0);
         for (at, sentence) in sentences.iter().enumerate().take(PREFACE_MAX + 1) {
             match sentence::judge(sentence.tokens, lexicon, pictured) {
                 Judgement::Denial => return Some(Err(Pass::Nothing)),
                 Judgement::Other => {}
-                Judgement::Request(request) if request.weak && self.asked_later(&sentences, at, lexicon, pictured) => {}
+                Judgement::Request(request)
+                    if request.weak && self.asked_later(&sentences, at, lexicon, pictured) => {}
                 Judgement::Request(request) => {
                     let before = sentences.get(..at).unwrap_or_default();
                     let after = sentences.get(at + 1..).unwrap_or_default();
@@ -170,18 +189,22 @@ impl Detector {
     fn asked_later(&self, sentences: &[Sentence<'_>], at: usize, lexicon: &Lexicon, pictured: bool) -> bool {
         let apart = sentences.get(at).is_some_and(|sentence| matches!(sentence.mark, Some(':' | '\n')));
         let mut later = sentences.iter().skip(at + 1).take(PREFACE_MAX);
-        let asks = |sentence: &Sentence<'_>| {
-            matches!(sentence::judge(sentence.tokens, lexicon, pictured), Judgement::Request(request) if request.into.is_some())
-        };
+        let asks = |sentence: &Sentence<'_>| matches!(sentence::judge(sentence.tokens, lexicon, pictured), Judgement::Request(request) if request.into.is_some());
         !apart && later.any(asks)
     }
 
     /// Settles what a request in the head is about.
-    fn settle(&self, input: &Input<'_>, mut request: Request, place: &payload::Place<'_>) -> Option<Result<Found, Pass>> {
+    fn settle(
+        &self,
+        input: &Input<'_>,
+        mut request: Request,
+        place: &payload::Place<'_>,
+    ) -> Option<Result<Found, Pass>> {
         if request.act == Act::Read || request.weak {
             let short = input.text.len() <= if request.weak { WEAK_MAX } else { READ_MAX };
             let more = place.after.iter().any(|sentence| sentence::is_task(sentence.tokens, place.lexicon));
-            let apart = matches!(place.sentence.mark, Some(':' | '\n')) || place.before.iter().any(|sentence| sentence.is_quote());
+            let apart = matches!(place.sentence.mark, Some(':' | '\n'))
+                || place.before.iter().any(|sentence| sentence.is_quote());
             let weak_text = request.weak && (apart || request.quote.is_some());
             if (more && !apart) || !(short || weak_text) {
                 return None;
@@ -194,7 +217,13 @@ impl Detector {
     }
 
     /// Looks for a request in the last sentences, about all that stands before it.
-    fn in_tail(&self, input: &Input<'_>, head: &[Token], lexicon: &Lexicon, pictured: bool) -> Option<Result<Found, Pass>> {
+    fn in_tail(
+        &self,
+        input: &Input<'_>,
+        head: &[Token],
+        lexicon: &Lexicon,
+        pictured: bool,
+    ) -> Option<Result<Found, Pass>> {
         let start = tail_start(input.text);
         if start == 0 || pictured {
             return None;
@@ -209,8 +238,11 @@ impl Detector {
         })?;
         let rest = sentences.get(at + 1..).unwrap_or_default();
         let alone = rest.iter().all(|sentence| sentence::is_idle(sentence.tokens, lexicon));
-        let begins = self::sentences(head, 0).first().is_some_and(|first| sentence::begins_task(first.tokens, lexicon));
-        let own_text = request.quote.is_some() || request.inline.is_some() || request.weak || request.act == Act::Read;
+        let begins = self::sentences(head, 0)
+            .first()
+            .is_some_and(|first| sentence::begins_task(first.tokens, lexicon));
+        let own_text =
+            request.quote.is_some() || request.inline.is_some() || request.weak || request.act == Act::Read;
         if !alone || begins || own_text || request.back {
             return None;
         }
@@ -230,7 +262,12 @@ pub(crate) fn sentences(tokens: &[Token], start: usize) -> Vec<Sentence<'_>> {
             Kind::Mark(mark) if mark != ',' => (tokens.get(..tokens.len() - 1)?, Some(mark)),
             _ => (tokens, None),
         };
-        let sentence = Sentence { tokens: words, end: last.end, start: words.first().map_or(begin, |first| first.start), mark };
+        let sentence = Sentence {
+            tokens: words,
+            end: last.end,
+            start: words.first().map_or(begin, |first| first.start),
+            mark,
+        };
         begin = last.end;
         (!words.is_empty()).then_some(sentence)
     });
@@ -246,7 +283,8 @@ fn tail_start(text: &str) -> usize {
     if text.len() <= SCAN_MAX {
         return 0;
     }
-    let earliest = (text.len() - TAIL_MAX..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    let earliest =
+        (text.len() - TAIL_MAX..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
     let tail = text.get(earliest..).unwrap_or_default();
     let cut = tail.char_indices().find(|(_, c)| matches!(c, '.' | '!' | '?' | '。' | '！' | '？' | '।'));
     cut.map_or(0, |(at, c)| earliest + at + c.len_utf8())
@@ -254,7 +292,8 @@ fn tail_start(text: &str) -> usize {
 
 /// A message that is wholly in quotation marks, its own escaped, as some clients send it.
 fn unwrapped(text: &str) -> Cow<'_, str> {
-    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inner| !inner.is_empty());
+    let inner =
+        text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inner| !inner.is_empty());
     let Some(inner) = inner else { return Cow::Borrowed(text) };
     let unescaped = inner.replace("\\\"", "");
     if unescaped.contains('"') || inner.ends_with('\\') {

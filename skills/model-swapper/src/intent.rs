@@ -73,13 +73,16 @@ impl Intent {
         if written.models.is_empty() {
             return Err(key("models", "names no model"));
         }
-        let own_words = written.keywords.len() + written.phrases.len() + written.patterns.len() + written.names.len();
-        if written.task == Task::Chat && own_words == 0 && written.min_bytes == 0 && written.media.is_empty() {
+        let own_words =
+            written.keywords.len() + written.phrases.len() + written.patterns.len() + written.names.len();
+        if written.task == Task::Chat && own_words == 0 && written.min_bytes == 0 && written.media.is_empty()
+        {
             return Err(Error::invalid(format!("`intents.{name}`: says neither words nor media to hear")));
         }
         let mut patterns = Vec::new();
         for pattern in &written.patterns {
-            let built = RegexBuilder::new(pattern).case_insensitive(true).size_limit(PATTERN_BYTES_MAX).build();
+            let built =
+                RegexBuilder::new(pattern).case_insensitive(true).size_limit(PATTERN_BYTES_MAX).build();
             patterns.push(built.map_err(|error| key("patterns", &format!("`{pattern}`: {error}")))?);
         }
         let lowered = |words: &[String]| words.iter().map(|word| word.to_lowercase()).collect();
@@ -103,7 +106,8 @@ impl Intent {
 
     /// Whether the turn has what the intent requires, whatever the words.
     pub(crate) fn fits(&self, text: &str, media: &[String]) -> bool {
-        text.len() >= self.min_bytes && self.media.iter().all(|kind| media.iter().any(|there| there == kind.as_str()))
+        text.len() >= self.min_bytes
+            && self.media.iter().all(|kind| media.iter().any(|there| there == kind.as_str()))
     }
 
     /// Whether it is for turns with a picture.

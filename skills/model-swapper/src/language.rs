@@ -127,7 +127,14 @@ pub(crate) fn guess(text: &str) -> Guess {
     let sample = text.get(..end).unwrap_or_default();
     let Some(info) = Detector::new().detect(sample) else { return Guess::Unknown };
     let Some(code) = code_of(info.lang()) else { return Guess::Unknown };
-    let own_script = !matches!(info.script(), whatlang::Script::Latin | whatlang::Script::Cyrillic | whatlang::Script::Arabic | whatlang::Script::Devanagari | whatlang::Script::Hebrew);
+    let own_script = !matches!(
+        info.script(),
+        whatlang::Script::Latin
+            | whatlang::Script::Cyrillic
+            | whatlang::Script::Arabic
+            | whatlang::Script::Devanagari
+            | whatlang::Script::Hebrew
+    );
     let enough = sample.len() >= SURE_MIN && info.is_reliable();
     if enough || own_script { Guess::Sure(code) } else { Guess::Perhaps(code) }
 }

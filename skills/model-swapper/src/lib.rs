@@ -15,7 +15,9 @@ mod settings;
 mod token;
 mod words;
 
-use pointsman_sdk::{Candidate, Error, Manifest, Model, Route, Settings, Skill, Turn, Verdict, log, models, skill};
+use pointsman_sdk::{
+    Candidate, Error, Manifest, Model, Route, Settings, Skill, Turn, Verdict, log, models, skill,
+};
 
 use crate::detect::{Detector, Found, Input, Pass};
 use crate::intent::Intent;
@@ -43,7 +45,8 @@ pub struct ModelSwapper {
 
 impl Skill for ModelSwapper {
     fn describe() -> Manifest {
-        let description = "Sends translations and pictures with text to specialists, and puts the model back afterwards";
+        let description =
+            "Sends translations and pictures with text to specialists, and puts the model back afterwards";
         Manifest::new("model-swapper", env!("CARGO_PKG_VERSION"), description)
             .priority(100)
             .settings_schema(settings::SCHEMA)
@@ -99,7 +102,11 @@ impl ModelSwapper {
             Task::Read => self.reading(intent, turn),
             Task::Translate => {
                 let text = turn.user_text.get(heard.text_at?..)?.trim();
-                let piece = if intent.pictured() { Piece::Picture } else { Piece::Text(payload::bare(text).to_owned()) };
+                let piece = if intent.pictured() {
+                    Piece::Picture
+                } else {
+                    Piece::Text(payload::bare(text).to_owned())
+                };
                 let source = self.source(None, &piece, turn, None);
                 let target = self.settings.target.unwrap_or(Code::ENGLISH);
                 self.route_translation(intent, turn, Translation { source, target, piece, wish: None })
@@ -115,7 +122,11 @@ impl ModelSwapper {
     fn translation(&self, intent: &Intent, turn: &Turn, Found { request, piece }: &Found) -> Option<Route> {
         let target = request.into.or(self.settings.target).unwrap_or(request.spoken);
         let source = self.source(request.from, piece, turn, Some(target));
-        self.route_translation(intent, turn, Translation { source, target, piece: piece.clone(), wish: request.wish.clone() })
+        self.route_translation(
+            intent,
+            turn,
+            Translation { source, target, piece: piece.clone(), wish: request.wish.clone() },
+        )
     }
 
     /// The language to translate from: named, told from the text, or assumed.
@@ -146,11 +157,15 @@ impl ModelSwapper {
             return None;
         }
         if turn.user_text_truncated || !fits(intent, &translation.piece, turn) {
-            log::info(&format!("{}: passed, the text is longer than {} tokens of context take", intent.name, intent.context));
+            log::info(&format!(
+                "{}: passed, the text is longer than {} tokens of context take",
+                intent.name, intent.context
+            ));
             return None;
         }
         let models = self.known(intent).into_iter();
-        let candidates = models.flat_map(|model| recipe::translate(&model, intent.recipe, &translation)).collect();
+        let candidates =
+            models.flat_map(|model| recipe::translate(&model, intent.recipe, &translation)).collect();
         let picture = if translation.piece == Piece::Picture { " (image)" } else { "" };
         let task = if intent.pictured() { "translate" } else { intent.name.as_str() };
         let name = if task == intent.name { task } else { intent.name.as_str() };
@@ -179,7 +194,11 @@ impl ModelSwapper {
     fn known(&self, intent: &Intent) -> Vec<String> {
         let mut ids = Vec::new();
         for name in &intent.models {
-            let found = if name == "vision" { vision() } else { models::find(name).map(|model| model.id).into_iter().collect() };
+            let found = if name == "vision" {
+                vision()
+            } else {
+                models::find(name).map(|model| model.id).into_iter().collect()
+            };
             if found.is_empty() {
                 let name = if name == "vision" { "no model that takes pictures" } else { name.as_str() };
                 log::warn(&format!(
@@ -196,7 +215,9 @@ impl ModelSwapper {
 /// Models that take pictures: resident ones first, then the smallest. TranslateGemma takes them too, but only translates.
 fn vision() -> Vec<String> {
     let sees = |model: &Model| {
-        model.kind != "embedding" && model.inputs.iter().any(|input| input == "image") && !model.key.contains("translategemma")
+        model.kind != "embedding"
+            && model.inputs.iter().any(|input| input == "image")
+            && !model.key.contains("translategemma")
     };
     let mut seeing: Vec<_> = models::all().into_iter().filter(sees).collect();
     seeing.sort_by_key(|model| (model.instances.is_empty(), model.size_mib));
@@ -211,5 +232,6 @@ fn fits(intent: &Intent, piece: &Piece, turn: &Turn) -> bool {
         Piece::LastAnswer => recipe::tokens(&turn.last_answer),
         Piece::Picture => 256,
     };
-    intent.recipe == Recipe::Conversation || tokens.saturating_mul(2).saturating_add(INSTRUCTION_TOKENS) <= intent.context
+    intent.recipe == Recipe::Conversation
+        || tokens.saturating_mul(2).saturating_add(INSTRUCTION_TOKENS) <= intent.context
 }

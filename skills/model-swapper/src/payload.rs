@@ -40,7 +40,10 @@ pub(crate) fn find(input: &Input<'_>, request: &mut Request, place: &Place<'_>) 
         None => around(input, request, place)?,
     };
     let answered = request.back && !input.last_answer.trim().is_empty();
-    let certain = answered || request.quote.is_some() || (text.is_some() && request.inline.is_none()) || !input.media.is_empty();
+    let certain = answered
+        || request.quote.is_some()
+        || (text.is_some() && request.inline.is_none())
+        || !input.media.is_empty();
     if request.doubtful && !certain {
         return Err(Pass::Unclear("the request has words in it that are not understood"));
     }
@@ -74,11 +77,14 @@ fn in_sentence(input: &Input<'_>, request: &Request, place: &Place<'_>) -> Resul
     }
     let piece = match (request.quote, request.inline) {
         (Some((start, end)), _) => input.text.get(start..end).map(bare),
-        (None, Some((start, _))) if request.open => return Ok(input.text.get(start..).map(|text| bare(text).to_owned())),
+        (None, Some((start, _))) if request.open => {
+            return Ok(input.text.get(start..).map(|text| bare(text).to_owned()));
+        }
         (None, Some((start, end))) => input.text.get(start..end).map(bare),
         (None, None) => None,
     };
-    let untold = |text: &str| !matches!(guess(text), Guess::Sure(code) if !code.same_language(request.spoken));
+    let untold =
+        |text: &str| !matches!(guess(text), Guess::Sure(code) if !code.same_language(request.spoken));
     if request.into.is_none() && request.quote.is_none() && piece.is_some_and(untold) {
         return Err(Pass::Unclear("neither a target nor a foreign text is named"));
     }
@@ -114,11 +120,13 @@ fn around(input: &Input<'_>, request: &mut Request, place: &Place<'_>) -> Result
     if !line.is_empty() && !idle {
         let begins = directions.first().is_some_and(|sentence| begins_task(sentence.tokens, place.lexicon));
         // Beside a picture, words in the language of the request are a remark.
-        let remark = !input.media.is_empty() && !matches!(guess(line), Guess::Sure(code) if !code.same_language(request.spoken));
+        let remark = !input.media.is_empty()
+            && !matches!(guess(line), Guess::Sure(code) if !code.same_language(request.spoken));
         if remark && !begins && !directions.iter().any(|sentence| is_task(sentence.tokens, place.lexicon)) {
             return Ok(None);
         }
-        let elsewhere = !input.media.is_empty() || request.described || (request.back && !input.last_answer.is_empty());
+        let elsewhere =
+            !input.media.is_empty() || request.described || (request.back && !input.last_answer.is_empty());
         if begins || elsewhere {
             return Err(Pass::Unclear("what follows could be the text or one more wish"));
         }
@@ -155,7 +163,11 @@ fn is_in(text: &str, language: Code) -> bool {
 fn without_thanks<'a>(text: &'a str, lexicon: &Lexicon) -> &'a str {
     let text = text.trim();
     match text.rsplit_once('\n') {
-        Some((above, last)) if last.len() < 60 && is_idle(&scan(last, 0), lexicon) && !above.trim().is_empty() => above.trim(),
+        Some((above, last))
+            if last.len() < 60 && is_idle(&scan(last, 0), lexicon) && !above.trim().is_empty() =>
+        {
+            above.trim()
+        }
         _ => text,
     }
 }

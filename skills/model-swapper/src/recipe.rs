@@ -6,7 +6,7 @@
 //! the next candidate on the same model.
 
 use pointsman_sdk::{Candidate, Part, Prompt};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::language::Code;
 use crate::payload::Piece;
@@ -81,16 +81,27 @@ pub(crate) fn read(model: &str, recipe: Recipe, pictures: usize) -> Candidate {
     Candidate::new(model).with_prompt(prompt)
 }
 
+/// The merge patch for llama-server, which hands these to the template.
+#[derive(Serialize)]
+struct Patch {
+    chat_template_kwargs: Codes,
+}
+
+#[derive(Serialize)]
+struct Codes {
+    source_lang_code: &'static str,
+    target_lang_code: &'static str,
+}
+
 /// One part with both codes, for the model's own template.
 fn coded(model: &str, Translation { source, target, piece, .. }: &Translation) -> Candidate {
     let prompt = Prompt::user()
         .part(part(piece))
         .field("source_lang_code", source.as_str())
         .field("target_lang_code", target.as_str());
-    let patch = serde_json::json!({
-        "chat_template_kwargs": { "source_lang_code": source.as_str(), "target_lang_code": target.as_str() }
-    });
-    Candidate::new(model).with_prompt(prompt).with_patch(patch.to_string()).with_context(TRANSLATEGEMMA_TOKENS)
+    let codes = Codes { source_lang_code: source.as_str(), target_lang_code: target.as_str() };
+    let patch = serde_json::to_string(&Patch { chat_template_kwargs: codes }).unwrap_or_default();
+    Candidate::new(model).with_prompt(prompt).with_patch(patch).with_context(TRANSLATEGEMMA_TOKENS)
 }
 
 /// An instruction and the text two blank lines below it, or the picture.
@@ -142,29 +153,38 @@ mod tests {
 
     #[test]
     fn the_strict_template_gets_one_part_with_the_codes_and_the_ordinary_one_an_instruction() {
-        let candidates = translate("google/translategemma-12b-it", Recipe::Auto, &translation(Piece::Picture));
+        let candidates =
+            translate("google/translategemma-12b-it", Recipe::Auto, &translation(Piece::Picture));
         let [strict, told] = &candidates[..] else { panic!("two ways") };
 
         let message = &strict.prompt.as_ref().unwrap().messages[0];
         assert_eq!((message.role.as_str(), message.parts.len()), ("user", 1));
         assert_eq!(message.parts[0].content, Part::Media(0));
-        assert_eq!(message.parts[0].fields.as_deref(), Some(r#"{"source_lang_code":"de","target_lang_code":"en"}"#));
+        assert_eq!(
+            message.parts[0].fields.as_deref(),
+            Some(r#"{"source_lang_code":"de","target_lang_code":"en"}"#)
+        );
         assert_eq!(
             strict.patch.as_deref(),
             Some(r#"{"chat_template_kwargs":{"source_lang_code":"de","target_lang_code":"en"}}"#)
         );
 
         let parts = &told.prompt.as_ref().unwrap().messages[0].parts;
-        assert!(matches!(&parts[0].content, Part::Text(text) if text.contains("from German (de) to English (en)")));
+        assert!(
+            matches!(&parts[0].content, Part::Text(text) if text.contains("from German (de) to English (en)"))
+        );
         assert_eq!(parts[1].content, Part::Media(0));
         assert_eq!(told.patch, None);
     }
 
     #[test]
     fn another_model_is_told_what_to_do() {
-        let candidates = translate("acme/otter-8b", Recipe::Auto, &translation(Piece::Text("Hallo".to_owned())));
+        let candidates =
+            translate("acme/otter-8b", Recipe::Auto, &translation(Piece::Text("Hallo".to_owned())));
         let parts = &candidates[0].prompt.as_ref().unwrap().messages[0].parts;
         assert_eq!(candidates.len(), 1);
-        assert!(matches!(&parts[..], [only] if matches!(&only.content, Part::Text(text) if text.ends_with("\n\n\nHallo"))));
+        assert!(
+            matches!(&parts[..], [only] if matches!(&only.content, Part::Text(text) if text.ends_with("\n\n\nHallo")))
+        );
     }
 }

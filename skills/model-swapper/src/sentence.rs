@@ -9,7 +9,9 @@ use crate::token::{Kind, Token};
 use crate::words::{Class, Lexicon, Order};
 
 mod read;
+mod target;
 mod translate;
+mod weak;
 
 /// What a sentence turned out to be.
 #[derive(Debug, Clone)]
@@ -108,7 +110,8 @@ pub(crate) fn judge(tokens: &[Token], lexicon: &Lexicon, pictured: bool) -> Judg
 /// Whether every word of a sentence could be left out: a greeting, thanks, "only the translation".
 pub(crate) fn is_idle(tokens: &[Token], lexicon: &Lexicon) -> bool {
     let idle = Class::LEAD.or(Class::GREET).or(Class::ASK).or(Class::ONLY).or(Class::THIS);
-    let idle_before = |role: &Role| role.comma || role.class.is(idle) || role.class.is(Class::NOUN.or(Class::TEXT));
+    let idle_before =
+        |role: &Role| role.comma || role.class.is(idle) || role.class.is(Class::NOUN.or(Class::TEXT));
     roles(tokens, lexicon).iter().all(idle_before)
 }
 
@@ -146,7 +149,8 @@ fn roles(tokens: &[Token], lexicon: &Lexicon) -> Vec<Role> {
 fn role(tokens: &[Token], token: usize, lexicon: &Lexicon) -> (Role, usize) {
     let (first, mut length) = (tokens.first(), 1);
     let (start, mut end) = first.map_or((0, 0), |first| (first.start, first.end));
-    let mut role = Role { class: Class::NONE, code: None, quote: false, comma: false, start, end, token, tokens: 1 };
+    let mut role =
+        Role { class: Class::NONE, code: None, quote: false, comma: false, start, end, token, tokens: 1 };
     match first.map(|first| (first.kind, first.word.as_str())) {
         Some((Kind::Quote, _)) => role.quote = true,
         Some((Kind::Code, _)) => role.class = Class::FILE,

@@ -167,7 +167,9 @@ fn overlay(base: &mut Value, over: Value) {
 fn code(key: &str, value: &str) -> Result<Option<Code>, Error> {
     match value {
         "auto" => Ok(None),
-        code => Code::of(code).map(Some).ok_or_else(|| Error::invalid(format!("`{key}`: no language has the code `{code}`"))),
+        code => Code::of(code)
+            .map(Some)
+            .ok_or_else(|| Error::invalid(format!("`{key}`: no language has the code `{code}`"))),
     }
 }
 
@@ -224,17 +226,25 @@ mod tests {
     #[test]
     fn refusals_name_the_key() {
         assert!(refusal(r#"{"target": "klingon"}"#).starts_with("`target`"));
-        assert!(refusal(r#"{"intents": {"translate": {"hold": "forever"}}}"#).contains("`intents.translate.hold`"));
-        assert!(refusal(r#"{"intents": {"translate": {"models": []}}}"#).contains("`intents.translate.models`"));
+        assert!(
+            refusal(r#"{"intents": {"translate": {"hold": "forever"}}}"#)
+                .contains("`intents.translate.hold`")
+        );
+        assert!(
+            refusal(r#"{"intents": {"translate": {"models": []}}}"#).contains("`intents.translate.models`")
+        );
         assert!(refusal(r#"{"intents": {"mine": {"models": ["x"]}}}"#).contains("`intents.mine`"));
-        assert!(refusal(r#"{"intents": {"mine": {"task": "chat", "models": ["x"]}}}"#).contains("`intents.mine`"));
+        assert!(
+            refusal(r#"{"intents": {"mine": {"task": "chat", "models": ["x"]}}}"#).contains("`intents.mine`")
+        );
         let pattern = r#"{"intents": {"mine": {"task": "chat", "models": ["x"], "patterns": ["("]}}}"#;
         assert!(refusal(pattern).contains("`intents.mine.patterns`"));
     }
 
     #[test]
     fn one_key_changes_one_thing() {
-        let checked = read(Settings::new(r#"{"intents": {"ocr": {"enabled": false}}, "target": "fr"}"#)).unwrap();
+        let checked =
+            read(Settings::new(r#"{"intents": {"ocr": {"enabled": false}}, "target": "fr"}"#)).unwrap();
         assert_eq!(checked.intents.len(), 2);
         assert_eq!(checked.target, Code::of("fr"));
     }

@@ -128,7 +128,9 @@ impl<'a> Scan<'a> {
         let rest = self.rest();
         let run = rest
             .char_indices()
-            .find(|&(at, c)| c.is_whitespace() || stands_alone(c) || ends_chunk(c, rest.get(at..).unwrap_or_default()))
+            .find(|&(at, c)| {
+                c.is_whitespace() || stands_alone(c) || ends_chunk(c, rest.get(at..).unwrap_or_default())
+            })
             .map_or(rest.len(), |(at, _)| at)
             .max(rest.chars().next().map_or(1, char::len_utf8));
         let chunk = rest.get(..run).unwrap_or_default();
@@ -191,7 +193,8 @@ fn quotation(rest: &str, previous: Option<char>) -> Option<usize> {
         if single && c == '\n' {
             return None;
         }
-        let apostrophe = single && open != '`' && after.is_some_and(|next| next.is_alphanumeric() && !stands_alone(next));
+        let apostrophe =
+            single && open != '`' && after.is_some_and(|next| next.is_alphanumeric() && !stands_alone(next));
         if closers.contains(&c) && !escaped && !apostrophe {
             return (at > open.len_utf8()).then_some(at + c.len_utf8());
         }
@@ -212,8 +215,10 @@ fn mark(c: char, rest: &str, previous: Option<char>) -> Option<char> {
         '，' | '、' | '،' | ';' | '；' | '—' | '–' => Some(','),
         '!' | '?' | ',' => Some(c),
         '.' => next.is_none_or(|next| next.is_whitespace() || matches!(next, '"' | '.')).then_some('.'),
-        ':' => (!rest.starts_with("://") && !(digit(previous) && digit(next))).then_some(':'),
-        '-' => (next.is_none_or(char::is_whitespace) && previous.is_none_or(char::is_whitespace)).then_some(','),
+        ':' => (!rest.starts_with("://") && (!digit(previous) || !digit(next))).then_some(':'),
+        '-' => {
+            (next.is_none_or(char::is_whitespace) && previous.is_none_or(char::is_whitespace)).then_some(',')
+        }
         _ => None,
     }
 }
@@ -225,9 +230,13 @@ fn digit(c: Option<char>) -> bool {
 /// Characters that end a run of word characters. A full stop or colon does only at the run's end.
 fn ends_chunk(c: char, rest: &str) -> bool {
     match c {
-        '.' => rest.chars().nth(1).is_none_or(|next| next.is_whitespace() || matches!(next, '"' | '\'' | ')' | '.')),
+        '.' => rest
+            .chars()
+            .nth(1)
+            .is_none_or(|next| next.is_whitespace() || matches!(next, '"' | '\'' | ')' | '.')),
         ':' => !rest.starts_with("://"),
-        '"' | '“' | '”' | '„' | '«' | '»' | '「' | '」' | '`' | ',' | '!' | '?' | ';' | '…' | '।' | '؟' | '،' | '—' => true,
+        '"' | '“' | '”' | '„' | '«' | '»' | '「' | '」' | '`' | ',' | '!' | '?' | ';' | '…' | '।' | '؟'
+        | '،' | '—' => true,
         _ => matches!(c, '：' | '，' | '。' | '！' | '？' | '、' | '；' | '（' | '）'),
     }
 }
@@ -235,11 +244,17 @@ fn ends_chunk(c: char, rest: &str) -> bool {
 /// A path, a file name, an address, an identifier, a call, a command-line flag.
 fn is_code(chunk: &str) -> bool {
     let chunk = chunk.trim_start_matches(['(', '"', '\'']).trim_end_matches([')', '"', '\'']);
-    let inner_dot = chunk.split('.').nth(1).is_some_and(|tail| tail.starts_with(|c: char| c.is_ascii_alphanumeric()))
-        && chunk.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.');
-    let slash = chunk.trim_matches('/').contains('/') && !chunk.chars().any(|c| !c.is_ascii())
-        || chunk.starts_with('/') || chunk.starts_with("./") || chunk.contains('\\');
-    let camel = chunk.chars().zip(chunk.chars().skip(1)).any(|(a, b)| a.is_ascii_lowercase() && b.is_ascii_uppercase());
+    let inner_dot =
+        chunk.split('.').nth(1).is_some_and(|tail| tail.starts_with(|c: char| c.is_ascii_alphanumeric()))
+            && chunk.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.');
+    let slash = chunk.trim_matches('/').contains('/') && chunk.is_ascii()
+        || chunk.starts_with('/')
+        || chunk.starts_with("./")
+        || chunk.contains('\\');
+    let camel = chunk
+        .chars()
+        .zip(chunk.chars().skip(1))
+        .any(|(a, b)| a.is_ascii_lowercase() && b.is_ascii_uppercase());
     inner_dot
         || slash
         || camel
@@ -259,7 +274,8 @@ pub(crate) fn stands_alone(c: char) -> bool {
 
 /// Letters, digits, and the vowel signs of Indian and Arabic scripts, which are no letters to Unicode.
 fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '\u{0300}'..='\u{036f}' | '\u{0610}'..='\u{061a}' | '\u{064b}'..='\u{065f}' | '\u{0900}'..='\u{0963}' | '\u{0980}'..='\u{0d7f}' | '\u{0e30}'..='\u{0e4e}')
+    c.is_alphanumeric()
+        || matches!(c, '\u{0300}'..='\u{036f}' | '\u{0610}'..='\u{061a}' | '\u{064b}'..='\u{065f}' | '\u{0900}'..='\u{0963}' | '\u{0980}'..='\u{0d7f}' | '\u{0e30}'..='\u{0e4e}')
 }
 
 /// Signs that join two halves of a word.
@@ -270,10 +286,16 @@ fn is_inner(c: char) -> bool {
 /// Appends the character as the word lists have it.
 fn fold(c: char, word: &mut String) {
     let plain = match c {
-        '\u{0300}'..='\u{036f}' | '\u{093c}' | '\u{0610}'..='\u{061a}' | '\u{064b}'..='\u{0652}' | '\u{0640}' => return,
+        '\u{0300}'..='\u{036f}'
+        | '\u{093c}'
+        | '\u{0610}'..='\u{061a}'
+        | '\u{064b}'..='\u{0652}'
+        | '\u{0640}' => return,
         '’' => '\'',
         '\u{2011}' => '-',
-        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ą' | 'À' | 'Á' | 'Â' | 'Ã' | 'Ä' | 'Å' | 'Ą' => 'a',
+        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ą' | 'À' | 'Á' | 'Â' | 'Ã' | 'Ä' | 'Å' | 'Ą' => {
+            'a'
+        }
         'è' | 'é' | 'ê' | 'ë' | 'ę' | 'È' | 'É' | 'Ê' | 'Ë' | 'Ę' => 'e',
         'ì' | 'í' | 'î' | 'ï' | 'ı' | 'İ' | 'Ì' | 'Í' | 'Î' | 'Ï' => 'i',
         'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ö' => 'o',
@@ -304,7 +326,10 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<(Kind, String)> {
-        scan(text, 0).into_iter().map(|token| (token.kind, text[token.start..token.end].to_owned())).collect()
+        scan(text, 0)
+            .into_iter()
+            .map(|token| (token.kind, text.get(token.start..token.end).unwrap().to_owned()))
+            .collect()
     }
 
     #[test]
@@ -327,7 +352,8 @@ mod tests {
     #[test]
     fn unspaced_scripts_are_read_character_by_character_and_folding_forgets_accents() {
         assert_eq!(kinds("翻译成English吧").len(), 5);
-        let words: Vec<_> = scan("Übersetze Français İngilizce", 0).into_iter().map(|token| token.word).collect();
+        let words: Vec<_> =
+            scan("Übersetze Français İngilizce", 0).into_iter().map(|token| token.word).collect();
         assert_eq!(words, ["ubersetze", "francais", "ingilizce"]);
         assert_eq!(phrase("comment dit-on"), ["comment", "dit-on"]);
     }

@@ -170,15 +170,24 @@ pub(crate) fn lexica() -> Vec<Lexicon> {
 impl Lexicon {
     fn parse(code: &str, text: &str) -> Self {
         let code = Code::of(code).unwrap_or(Code::ENGLISH);
-        let mut lexicon = Self { code, order: Order::First, phrases: HashMap::new(), stems: Vec::new(), endings: Vec::new() };
-        let lines = || text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| !key.starts_with('#'));
+        let mut lexicon = Self {
+            code,
+            order: Order::First,
+            phrases: HashMap::new(),
+            stems: Vec::new(),
+            endings: Vec::new(),
+        };
+        let lines =
+            || text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| !key.starts_with('#'));
         let names = names(lines().find(|(key, _)| *key == "names").map_or("", |(_, value)| value));
         for (key, value) in lines() {
             match (key, Class::of(key)) {
                 ("endings", _) => lexicon.endings = split(value).map(str::to_owned).collect(),
                 ("order", _) => lexicon.order = if value == "last" { Order::Last } else { Order::Both },
                 (_, Some(class)) if class.is(Class::INTO.or(Class::FROM).or(Class::BARE)) => {
-                    for (template, (code, name)) in split(value).flat_map(|form| names.iter().map(move |name| (form, name))) {
+                    for (template, (code, name)) in
+                        split(value).flat_map(|form| names.iter().map(move |name| (form, name)))
+                    {
                         let form = inflected(template, name);
                         if class.is(Class::BARE) {
                             lexicon.add(&format!("→ {form}"), Class::INTO, Some(*code));
@@ -207,8 +216,16 @@ impl Lexicon {
     pub(crate) fn longest(&self, tokens: &[Token]) -> Option<Match> {
         let (first, rest) = tokens.split_first()?;
         let listed = self.phrases.get(&first.word);
-        let exact = listed.or_else(|| self.without_ending(&first.word)).or_else(|| self.misspelt(&first.word)).into_iter().flatten();
-        let stems = self.stems.iter().filter(|(stem, _)| first.word.starts_with(stem.as_str())).map(|(_, phrase)| phrase);
+        let exact = listed
+            .or_else(|| self.without_ending(&first.word))
+            .or_else(|| self.misspelt(&first.word))
+            .into_iter()
+            .flatten();
+        let stems = self
+            .stems
+            .iter()
+            .filter(|(stem, _)| first.word.starts_with(stem.as_str()))
+            .map(|(_, phrase)| phrase);
         let mut best: Option<Match> = None;
         for phrase in exact.chain(stems) {
             let Some(length) = covered(&phrase.rest, rest) else { continue };
@@ -238,7 +255,9 @@ impl Lexicon {
 
     /// The verb that was meant by a word with one slip in it.
     fn misspelt(&self, word: &str) -> Option<&Vec<Phrase>> {
-        let verb = |phrases: &Vec<Phrase>| phrases.iter().any(|phrase| phrase.rest.is_empty() && phrase.class.is(Class::VERB));
+        let verb = |phrases: &Vec<Phrase>| {
+            phrases.iter().any(|phrase| phrase.rest.is_empty() && phrase.class.is(Class::VERB))
+        };
         let mut near = self.phrases.iter().filter(|(first, phrases)| slips(first, word) && verb(phrases));
         near.next().map(|(_, phrases)| phrases)
     }
@@ -246,7 +265,10 @@ impl Lexicon {
     /// The words that make a request for a translation or a reading, for the scan that comes before everything else.
     pub(crate) fn triggers(&self) -> impl Iterator<Item = String> {
         let wanted = Class::VERB.or(Class::NOUN).or(Class::SAY).or(Class::WRITTEN).or(Class::READ);
-        let exact = self.phrases.iter().flat_map(|(first, phrases)| phrases.iter().map(move |phrase| (first, phrase)));
+        let exact = self
+            .phrases
+            .iter()
+            .flat_map(|(first, phrases)| phrases.iter().map(move |phrase| (first, phrase)));
         let stems = self.stems.iter().map(|(stem, phrase)| (stem, phrase));
         let wanted = exact.chain(stems).filter(move |(_, phrase)| phrase.class.is(wanted));
         wanted.map(|(first, _)| first.clone())
@@ -271,12 +293,20 @@ fn covered(words: &[String], tokens: &[Token]) -> Option<usize> {
 /// Whether a long word is another with one letter left out, doubled or swapped with its neighbour: not its first or last.
 fn slips(word: &str, written: &str) -> bool {
     let (a, b) = (word.as_bytes(), written.as_bytes());
-    if a.len().min(b.len()) < SLIP_MIN || a.len().abs_diff(b.len()) > 1 || a.first() != b.first() || a.last() != b.last() || a == b {
+    if a.len().min(b.len()) < SLIP_MIN
+        || a.len().abs_diff(b.len()) > 1
+        || a.first() != b.first()
+        || a.last() != b.last()
+        || a == b
+    {
         return false;
     }
     let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let tail = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
-    let swapped = a.len() == b.len() && same + tail + 2 == a.len() && a.get(same) == b.get(same + 1) && a.get(same + 1) == b.get(same);
+    let swapped = a.len() == b.len()
+        && same + tail + 2 == a.len()
+        && a.get(same) == b.get(same + 1)
+        && a.get(same + 1) == b.get(same);
     swapped || (a.len() != b.len() && same + tail + 1 >= a.len().max(b.len()))
 }
 

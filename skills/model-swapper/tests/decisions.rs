@@ -75,7 +75,9 @@ fn decide(skill: &ModelSwapper, case: &Case) -> Option<Route> {
 /// The target and the text in the first candidate's prompt.
 fn sent(route: &Route) -> (String, String) {
     // With a wish the instruction comes first; the other candidate has the text and the codes apart.
-    let parts = |index: usize| route.candidates.get(index)?.prompt.as_ref().map(|prompt| &prompt.messages[0].parts[0]);
+    let parts = |index: usize| {
+        route.candidates.get(index)?.prompt.as_ref().map(|prompt| &prompt.messages[0].parts[0])
+    };
     let part = [0, 1].into_iter().filter_map(parts).find(|part| part.fields.is_some()).or(parts(0)).unwrap();
     let fields = part.fields.as_deref().unwrap_or("{}");
     let fields: serde_json::Value = serde_json::from_str(fields).unwrap();
@@ -109,12 +111,19 @@ fn measure(file: &str) -> BTreeMap<String, Score> {
         let heard = route.as_ref().and_then(|route| route.tag.clone());
         let wanted = Some(case.intent.clone()).filter(|intent| !intent.is_empty() && intent != "none");
         let target = route.as_ref().map(|route| sent(route).0).unwrap_or_default();
-        let misled = heard.is_some() && heard == wanted && !case.target.is_empty() && !same_language(&target, &case.target);
+        let misled = heard.is_some()
+            && heard == wanted
+            && !case.target.is_empty()
+            && !same_language(&target, &case.target);
         if heard != wanted || misled {
-            println!("{file} [{}] {:?}: wanted {wanted:?} {}, heard {heard:?} {target}", case.language, case.text, case.target);
+            println!(
+                "{file} [{}] {:?}: wanted {wanted:?} {}, heard {heard:?} {target}",
+                case.language, case.text, case.target
+            );
             println!("    {:?}", gateway.lines().last());
         }
-        let keys = [Some("all".to_owned()), heard.clone().or(wanted.clone()), Some(format!("[{}]", case.language))];
+        let keys =
+            [Some("all".to_owned()), heard.clone().or(wanted.clone()), Some(format!("[{}]", case.language))];
         for key in keys.into_iter().flatten() {
             let score = scores.entry(key).or_default();
             match (&heard, &wanted) {
@@ -180,10 +189,14 @@ fn the_text_to_translate_is_found_and_the_instruction_is_not() {
         if text == "last-answer" {
             text.clone_from(&case.last_answer);
         }
-        let same = text.trim() == wanted.trim() && (case.target.is_empty() || same_language(&target, &case.target));
+        let same =
+            text.trim() == wanted.trim() && (case.target.is_empty() || same_language(&target, &case.target));
         right += usize::from(same);
         if !same {
-            println!("extraction: {:?}\n   wanted {wanted:?} {}\n   found  {found:?}", case.text, case.target);
+            println!(
+                "extraction: {:?}\n   wanted {wanted:?} {}\n   found  {found:?}",
+                case.text, case.target
+            );
         }
     }
     let exact = share(right, cases.len());

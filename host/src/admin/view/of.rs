@@ -2,7 +2,7 @@
 //! and nothing is said that is a secret: providers come here without their keys.
 
 use super::{Due, Held, Instance, Model, Provider, Residency, Settings, Skill, UnderWay, Waiter};
-use crate::admin::ProviderInfo;
+use crate::admin::ModelServer;
 use crate::residency::{self, LoadedBy, Phase, ProviderState, Report};
 use crate::telemetry::millis;
 use crate::{model, provider, skill};
@@ -11,9 +11,9 @@ use crate::{model, provider, skill};
 
 impl Provider {
     /// A configured server and what is heard of it.
-    pub(in crate::admin) fn of(info: &ProviderInfo, state: Option<&ProviderState>) -> Self {
+    pub(in crate::admin) fn of(server: &ModelServer, state: Option<&ProviderState>) -> Self {
         let (state, error) = provider_state(state);
-        Self { name: info.name.clone(), kind: info.kind.clone(), url: info.url.clone(), state, error }
+        Self { name: server.name.clone(), kind: server.kind.clone(), url: server.url.clone(), state, error }
     }
 }
 

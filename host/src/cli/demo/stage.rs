@@ -150,10 +150,12 @@ impl Stage {
         models.filter(|key| key.contains("translategemma")).collect()
     }
 
-    /// Ends both, the gateway first and gently.
+    /// Ends both, the gateway first and gently, and removes the folder.
     pub(in crate::cli) async fn close(self) {
         self.gateway.stop().await;
         self.lmstudio.stop().await;
+        // A temporary folder that cannot be removed is the system's to clear.
+        let _ = self.folder.close();
     }
 
     /// The gateway's folder of state.

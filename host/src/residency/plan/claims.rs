@@ -52,8 +52,15 @@ impl Planner {
 
     /// Takes a place in the line, by age.
     pub(super) fn enqueue(&mut self, ticket: Ticket, since: Instant, want: Want) {
-        let waiter =
-            Waiter { ticket, since, arrived: self.now, want, told: None, timings: Timings::default() };
+        let waiter = Waiter {
+            ticket,
+            since,
+            arrived: self.now,
+            want,
+            blocked: None,
+            told: None,
+            timings: Timings::default(),
+        };
         let place = self.queue.partition_point(|it| (it.since, it.ticket) <= (since, ticket));
         self.queue.insert(place, waiter);
         self.published_is_stale = true;

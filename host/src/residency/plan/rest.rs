@@ -91,9 +91,9 @@ impl Planner {
         };
         let next = self.missing(kind).find(is_ready).filter(|_| stays < capacity).cloned();
         match next {
-            Some(model) => self.begin_free(kind, Goal::Restore(model), victims),
+            Some(model) => self.begin_free(kind, Goal::Restore(model), victims, self.now),
             None if victims.is_empty() => {}
-            None => self.begin_free(kind, Goal::Clear, victims),
+            None => self.begin_free(kind, Goal::Clear, victims, self.now),
         }
     }
 }

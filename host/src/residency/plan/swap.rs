@@ -24,6 +24,8 @@ pub(super) struct Swap {
     pub(super) step: Step,
     /// Since when the step lasts.
     pub(super) since: Instant,
+    /// Since when running requests have been in its way.
+    pub(super) blocked: Instant,
     pub(super) timings: Timings,
     /// Loads that were broken off for no fault of the model.
     pub(super) broken_off: u32,
@@ -85,24 +87,33 @@ impl Planner {
         } else {
             Goal::Unload(waiter.ticket)
         };
-        let is_overdue = self.is_overdue(waiter);
+        let (ticket, is_overdue) = (waiter.ticket, self.is_overdue(waiter));
+        let blocked = waiter.blocked.unwrap_or(self.now);
         match self.choose_victims(waiter) {
-            Choice::Free(victims) => self.begin_free(kind, goal, victims),
-            Choice::Drain(victims) if is_overdue => self.begin_swap(kind, goal, victims),
-            Choice::Drain(_) | Choice::Later | Choice::Spared(_) | Choice::Pinned => {}
+            Choice::Free(victims) => self.begin_free(kind, goal, victims, blocked),
+            Choice::Drain(victims) if is_overdue => self.begin_swap(kind, goal, victims, blocked),
+            Choice::Drain(_) => self.note_blocked(ticket, blocked),
+            Choice::Later | Choice::Spared(_) | Choice::Pinned => {}
+        }
+    }
+
+    /// It is the waiter's turn, and running requests are in its way: for its client the drain has begun.
+    fn note_blocked(&mut self, ticket: Ticket, since: Instant) {
+        if let Some(waiter) = self.queue.iter_mut().find(|waiter| waiter.ticket == ticket) {
+            waiter.blocked = Some(since);
         }
     }
 
     /// Begins a swap whose victims nobody uses, unless someone enters at this moment.
-    pub(super) fn begin_free(&mut self, kind: Kind, goal: Goal, victims: Vec<InstanceId>) {
+    pub(super) fn begin_free(&mut self, kind: Kind, goal: Goal, victims: Vec<InstanceId>, blocked: Instant) {
         let closes = |id: &InstanceId| self.instances.get(id).is_some_and(|held| held.gate.close_if_empty());
         if victims.iter().all(closes) || self.has(Mutant::NoDrain) {
-            self.begin_swap(kind, goal, victims);
+            self.begin_swap(kind, goal, victims, blocked);
         }
         // Gates that were closed in vain are opened again at the end of settling.
     }
 
-    fn begin_swap(&mut self, kind: Kind, goal: Goal, victims: Vec<InstanceId>) {
+    fn begin_swap(&mut self, kind: Kind, goal: Goal, victims: Vec<InstanceId>, blocked: Instant) {
         for id in &victims {
             if let Some(held) = self.instances.get_mut(id) {
                 held.closing = true;
@@ -114,6 +125,7 @@ impl Planner {
             victims,
             step: Step::Draining { look_at },
             since: self.now,
+            blocked,
             timings: Timings::default(),
             broken_off: 0,
             asked_context: None,
@@ -227,7 +239,7 @@ impl Planner {
     }
 
     fn begin_unloading(&mut self, mut swap: Swap) -> Option<Swap> {
-        let drained = self.now.saturating_duration_since(swap.since);
+        let drained = self.now.saturating_duration_since(swap.blocked);
         swap.timings.drained = (!drained.is_zero()).then_some(drained);
         swap.step = Step::Unloading;
         swap.since = self.now;
@@ -367,7 +379,7 @@ impl Planner {
     pub(super) fn phase_of(&self, waiter: &Waiter) -> (Phase, Instant) {
         let swap = self.lane(self.kind_of(waiter.model())).swap.as_ref();
         match swap.filter(|_| self.is_under_way(waiter)) {
-            None => (Phase::Queued, waiter.arrived),
+            None => waiter.blocked.map_or((Phase::Queued, waiter.arrived), |since| (Phase::Draining, since)),
             Some(swap) => (swap.phase(), swap.since),
         }
     }

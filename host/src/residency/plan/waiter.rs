@@ -16,6 +16,8 @@ pub(super) struct Waiter {
     /// Its own arrival.
     pub(super) arrived: Instant,
     pub(super) want: Want,
+    /// Since when it is its turn and only running requests are in its way.
+    pub(super) blocked: Option<Instant>,
     pub(super) told: Option<Phase>,
     pub(super) timings: Timings,
 }

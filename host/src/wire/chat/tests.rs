@@ -58,8 +58,11 @@ fn the_span_since_the_last_answer_is_the_turn() {
 fn keys_are_compared_unescaped_and_the_last_one_decides() {
     let request = read(r#"{"model":"a","m\u006fdel":"b","messages":[],"x":{"model":"no"}}"#);
     assert_eq!(request.model, "b");
-    let values: Vec<_> =
-        request.model_values().iter().map(|range| String::from_utf8_lossy(request.bytes(range)).into_owned()).collect();
+    let values: Vec<_> = request
+        .model_values()
+        .iter()
+        .map(|range| String::from_utf8_lossy(request.bytes(range)).into_owned())
+        .collect();
     assert_eq!(values, [r#""a""#, r#""b""#]);
 }
 
@@ -75,7 +78,8 @@ fn bodies_that_are_no_request_are_refused() {
 
 #[test]
 fn odd_messages_do_not_stop_the_scan() {
-    let request = read(r#"{"messages":[1,null,{"role":"user"},{"content":"hi"},{"role":"user","content":["x"]}]}"#);
+    let request =
+        read(r#"{"messages":[1,null,{"role":"user"},{"content":"hi"},{"role":"user","content":["x"]}]}"#);
     assert_eq!(request.user_text, "hi");
     assert_eq!(request.message_count(), 3);
 }

@@ -19,7 +19,8 @@ pub(super) fn judge(roles: &[Role], lexicon: &Lexicon) -> Judgement {
     };
     let unknown = count(true);
     // "日本語だと何て…": a language in an unknown form could be the one wanted.
-    let unclear = lexicon.order == Order::Last && roles.iter().any(|role| role.class.is(Class::BARE) && !role.class.is(Class::INTO));
+    let unclear = lexicon.order == Order::Last
+        && roles.iter().any(|role| role.class.is(Class::BARE) && !role.class.is(Class::INTO));
     if unclear || !wanted(roles) || roles.iter().any(talk) || unknown > UNKNOWN_MAX.min(count(false)) {
         return Judgement::Other;
     }
@@ -45,7 +46,9 @@ pub(super) fn judge(roles: &[Role], lexicon: &Lexicon) -> Judgement {
 fn wanted(roles: &[Role]) -> bool {
     let has = |class: Class| roles.iter().any(|role| role.class.is(class));
     let only_reads = |role: &Role| role.class.is(Class::READ) && !role.class.is(Class::PUT.or(Class::LEAD));
-    has(Class::WRITTEN) || (has(Class::READ) && has(Class::GLYPHS)) || (roles.iter().any(only_reads) && has(Class::TEXT.or(Class::PICTURE)))
+    has(Class::WRITTEN)
+        || (has(Class::READ) && has(Class::GLYPHS))
+        || (roles.iter().any(only_reads) && has(Class::TEXT.or(Class::PICTURE)))
 }
 
 /// The words up to a comma after which nothing belongs to the request: "…, I don't have my glasses".

@@ -1,7 +1,7 @@
 //! Requests for a translation.
 
-use super::{AROUND, Act, Judgement, OTHER, READING, Request, Role, Sentence, text_may_come_first};
-use crate::language::Code;
+use super::target::{By, Found};
+use super::{AROUND, Judgement, OTHER, READING, Role, Sentence, text_may_come_first, weak};
 use crate::token::{Kind, Token, stands_alone};
 use crate::words::{Class, Order};
 
@@ -13,47 +13,26 @@ const THING_MAX: usize = 3;
 
 /// Articles and the like, folded.
 const DETERMINERS: [&str; 52] = [
-    "the", "my", "our", "your", "his", "her", "their", "all", "every", "der", "die", "das", "den", "dem", "mein", "meine",
-    "meinen", "unser", "unsere", "alle", "unseren", "le", "la", "les", "mon", "ma", "mes", "notre", "nos", "tous", "el", "los",
-    "las", "mi", "mis", "nuestro", "nuestra", "o", "os", "as", "meu", "minha", "nosso", "il", "lo", "gli", "i", "nostro",
-    "de", "het", "mijn", "onze",
-];
-
-/// Words of the user's own: what they name is not the assistant's last answer.
-const OWN: [&str; 30] = [
-    "my", "our", "mein", "meine", "meinen", "unser", "unsere", "mon", "ma", "mes", "notre", "nos", "mi", "mis", "nuestro",
-    "meu", "minha", "nosso", "mio", "mia", "nostro", "mijn", "onze", "moj", "moja", "moje", "мой", "мою", "мое", "мои",
+    "the", "my", "our", "your", "his", "her", "their", "all", "every", "der", "die", "das", "den", "dem",
+    "mein", "meine", "meinen", "unser", "unsere", "alle", "unseren", "le", "la", "les", "mon", "ma", "mes",
+    "notre", "nos", "tous", "el", "los", "las", "mi", "mis", "nuestro", "nuestra", "o", "os", "as", "meu",
+    "minha", "nosso", "il", "lo", "gli", "i", "nostro", "de", "het", "mijn", "onze",
 ];
 
 /// Prepositions that would begin a target: what follows them is no language we know.
-const TOWARDS: [&str; 16] =
-    ["into", "to", "in", "ins", "auf", "nach", "en", "vers", "al", "para", "em", "naar", "na", "на", "成", "为"];
-
-/// How the sentence asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By {
-    Verb,
-    Noun,
-    Say,
-}
-
-/// What has been found so far.
-#[derive(Debug, Default)]
-struct Found {
-    inline: Option<(usize, usize)>,
-    open: bool,
-    described: bool,
-    doubtful: bool,
-}
+const TOWARDS: [&str; 16] = [
+    "into", "to", "in", "ins", "auf", "nach", "en", "vers", "al", "para", "em", "naar", "na", "на", "成",
+    "为",
+];
 
 /// Words before the verb that may be unknown where the rest is beyond doubt.
-const DOUBT_MAX: usize = 3;
+pub(super) const DOUBT_MAX: usize = 3;
 
 /// Judges a sentence.
 pub(super) fn judge(sentence: &Sentence<'_>) -> Judgement {
     let asks = Class::VERB.or(Class::NOUN).or(Class::SAY);
     let Some(verb) = sentence.roles.iter().position(|role| role.class.is(asks)) else {
-        return weak(sentence);
+        return weak::judge(sentence);
     };
     let (before, rest) = sentence.roles.split_at_checked(verb).unwrap_or_default();
     let Some((asking, after)) = rest.split_first() else { return Judgement::Other };
@@ -83,20 +62,16 @@ pub(super) fn judge(sentence: &Sentence<'_>) -> Judgement {
 
 /// What stands after the last comma, if that is a beginning of a request by itself; a clause before it may say anything
 /// that is no task.
-fn last_clause(before: &[Role], allowed: Class) -> &[Role] {
+pub(super) fn last_clause(before: &[Role], allowed: Class) -> &[Role] {
     let Some(comma) = before.iter().rposition(|role| role.comma) else { return before };
     let (first, last) = before.split_at_checked(comma + 1).unwrap_or((before, &[]));
     let task = first.iter().any(|role| role.class.is(OTHER.or(Class::FILE)));
     let begun = last.iter().all(|role| role.class.is(allowed) || role.quote);
-    if task || !begun {
-        before
-    } else {
-        last
-    }
+    if task || !begun { before } else { last }
 }
 
 /// The words after the verb up to the reason for the request; none where the reason is another task.
-fn without_aside(after: &[Role]) -> Option<&[Role]> {
+pub(super) fn without_aside(after: &[Role]) -> Option<&[Role]> {
     let anchors = Class::INTO.or(Class::THIS).or(Class::BACK);
     let anchored = |at: usize| after.iter().take(at).any(|role| role.quote || role.class.is(anchors));
     let comma_ends = |at: usize| {
@@ -105,50 +80,15 @@ fn without_aside(after: &[Role]) -> Option<&[Role]> {
             && !rest.iter().any(|role| role.quote || role.class.is(Class::INTO.or(Class::BARE)))
     };
     let aside = |(at, role): (usize, &Role)| {
-        (role.class.is(Class::ASIDE) && anchored(at) && !role.class.is(Class::INTO)) || (role.comma && comma_ends(at))
+        (role.class.is(Class::ASIDE) && anchored(at) && !role.class.is(Class::INTO))
+            || (role.comma && comma_ends(at))
     };
     let Some(at) = after.iter().enumerate().position(aside) else { return Some(after) };
     let (kept, dropped) = after.split_at_checked(at)?;
-    let task = dropped.iter().any(|role| role.class.is(Class::TALK.or(Class::FILE)) && !role.class.is(Class::ONLY.or(AROUND)));
+    let task = dropped
+        .iter()
+        .any(|role| role.class.is(Class::TALK.or(Class::FILE)) && !role.class.is(Class::ONLY.or(AROUND)));
     (!task).then_some(kept)
-}
-
-/// A request by a language alone: "put this into French", "and in Italian?".
-fn weak(sentence: &Sentence<'_>) -> Judgement {
-    let allowed = if sentence.pictured { AROUND.or(READING) } else { AROUND.or(Class::PUT) }.or(Class::GREET);
-    let last = last_clause(sentence.roles, allowed);
-    let last = if last.iter().any(|role| role.class.is(Class::INTO)) { last } else { sentence.roles };
-    let Some(roles) = without_aside(last) else { return Judgement::Other };
-    let has = |class: Class| roles.iter().any(|role| role.class.is(class));
-    let known = |role: &Role| role.quote || role.comma || role.class.is(allowed);
-    // "… means what in French?", "how is … in Italian?": with a whole sentence quoted, that is a request.
-    let quotation = roles.iter().any(|role| role.quote && sentence.is_sentence(role));
-    let means = has(Class::MEAN);
-    let asked = |role: &Role| role.class.is(Class::MEAN) || (role.class.is(Class::TALK) && (quotation || means));
-    let strange = |role: &Role| {
-        if asked(role) {
-            return false;
-        }
-        (role.class.is(OTHER.or(Class::NOT)) && !role.class.is(Class::ONLY))
-            || sentence.is_file(role)
-            || (role.class != Class::NONE && !known(role))
-    };
-    let unknown = roles.iter().filter(|role| !known(role)).map(|role| role.tokens).sum::<usize>();
-    let limit = if quotation || sentence.pictured { 2 * DOUBT_MAX } else { DOUBT_MAX };
-    let quoted = roles.iter().any(|role| role.quote);
-    let pointed = quoted || has(Class::THIS.or(Class::BACK));
-    let reading = sentence.pictured && has(Class::WRITTEN);
-    // "Poem in Spanish", "answer in English": a text that is not pointed at is one to be written.
-    let loose = has(Class::TEXT) && !pointed && !sentence.pictured;
-    if reading || loose || unknown > limit || roles.iter().any(strange) {
-        return Judgement::Other;
-    }
-    let request = sentence.conclude(roles, &sentence.edge(), &[], By::Verb, Found::default());
-    let doubtful = unknown > 0 || means || (has(Class::PUT) && !pointed);
-    match request {
-        Some(request) if request.into.is_some() => Judgement::Request(Request { weak: true, doubtful, ..request }),
-        _ => Judgement::Other,
-    }
 }
 
 impl Sentence<'_> {
@@ -167,9 +107,11 @@ impl Sentence<'_> {
             return self.doubt(before, &strays, found);
         }
         let stops = Class::ASK.or(Class::INTO).or(Class::FROM);
-        let begin = before.iter().take(first).rposition(|role| role.comma || role.quote || role.class.is(stops));
+        let begin =
+            before.iter().take(first).rposition(|role| role.comma || role.quote || role.class.is(stops));
         let begin = begin.map_or(0, |at| at + 1);
-        let end = before.iter().enumerate().skip(last).find(|(_, role)| role.class.is(Class::INTO.or(Class::FROM)));
+        let end =
+            before.iter().enumerate().skip(last).find(|(_, role)| role.class.is(Class::INTO.or(Class::FROM)));
         let end = end.map_or(before.len(), |(at, _)| at);
         let region = before.get(begin..end).unwrap_or_default();
         self.take(region, found) && !region.iter().any(|role| role.class.is(OTHER.or(Class::NOT)))
@@ -179,7 +121,9 @@ impl Sentence<'_> {
     fn doubt(&self, before: &[Role], strays: &[usize], found: &mut Found) -> bool {
         let limit = if self.pictured { 2 * DOUBT_MAX } else { DOUBT_MAX };
         let unknown = |&at: &usize| before.get(at).is_some_and(|role| role.class == Class::NONE);
-        found.doubtful = strays.len() <= limit && strays.iter().all(unknown) && !before.iter().any(|role| self.is_file(role));
+        found.doubtful = strays.len() <= limit
+            && strays.iter().all(unknown)
+            && !before.iter().any(|role| self.is_file(role));
         found.doubtful
     }
 
@@ -201,7 +145,11 @@ impl Sentence<'_> {
         };
         let (object, rest) = after.split_at_checked(into).unwrap_or_default();
         if strays.first().is_some_and(|&first| first < into) {
-            let sound = if object.iter().any(|role| role.quote) { self.describe(object, found) } else { self.take(object, found) };
+            let sound = if object.iter().any(|role| role.quote) {
+                self.describe(object, found)
+            } else {
+                self.take(object, found)
+            };
             if !sound {
                 return false;
             }
@@ -209,11 +157,15 @@ impl Sentence<'_> {
         let late = strays.iter().filter(|&&at| at > into).count();
         let object_known = found.inline.is_some()
             || found.described
-            || object.iter().any(|role| role.quote || role.class.is(Class::THIS.or(Class::BACK).or(Class::TEXT)))
+            || object
+                .iter()
+                .any(|role| role.quote || role.class.is(Class::THIS.or(Class::BACK).or(Class::TEXT)))
             || self.roles.iter().any(|role| role.quote);
         match rest.get(1..) {
             Some(text) if late > 0 && !object_known => take_open(text, found),
-            Some(text) if late > 0 => late <= DESCRIPTION_MAX && !text.iter().any(|role| role.class.is(OTHER.or(Class::NOT))),
+            Some(text) if late > 0 => {
+                late <= DESCRIPTION_MAX && !text.iter().any(|role| role.class.is(OTHER.or(Class::NOT)))
+            }
             _ => true,
         }
     }
@@ -245,10 +197,14 @@ impl Sentence<'_> {
         }
         let text = self.text_of(region);
         let unknown = text.iter().filter(|role| role.class == Class::NONE).count();
-        let points = region.iter().any(|role| role.class.is(Class::THIS.or(Class::BACK)) && !role.class.is(Class::LEAD));
+        let points = region
+            .iter()
+            .any(|role| role.class.is(Class::THIS.or(Class::BACK)) && !role.class.is(Class::LEAD));
         let named = text.len() < region.len() && region.iter().any(|role| role.class.is(Class::TEXT));
         let thing = text.first().is_some_and(|role| self.word_is(role, &DETERMINERS)) && unknown <= THING_MAX;
-        let pointed = points && self.lexicon.order == Order::First && region.first().is_some_and(|role| role.class.is(Class::THIS));
+        let pointed = points
+            && self.lexicon.order == Order::First
+            && region.first().is_some_and(|role| role.class.is(Class::THIS));
         if (thing || pointed) && !named {
             return self.describe(region, found);
         }
@@ -271,96 +227,35 @@ impl Sentence<'_> {
     /// Words that describe the text; it must be somewhere else.
     fn describe(&self, region: &[Role], found: &mut Found) -> bool {
         found.described = true;
-        let unknown = region.iter().filter(|role| role.class == Class::NONE && !role.comma && !role.quote).count();
+        let unknown =
+            region.iter().filter(|role| role.class == Class::NONE && !role.comma && !role.quote).count();
         unknown <= DESCRIPTION_MAX && !region.iter().any(|role| role.class.is(OTHER.or(Class::NOT)))
     }
 
-    /// Puts together what was found; none where there are several targets, or none for a question that needs one.
-    fn conclude(&self, before: &[Role], asking: &Role, after: &[Role], by: By, found: Found) -> Option<Request> {
-        let outside = |role: &&Role| found.inline.is_none_or(|(start, end)| role.end <= start || role.start >= end);
-        let near: Vec<&Role> = before.iter().chain(after).filter(outside).collect();
-        let (into, second) = targets(&near)?;
-        let earlier = self.roles.iter().take_while(|role| role.token < asking.token && role.class.is(Class::INTO) || !role.comma);
-        let into = into.or_else(|| earlier.filter(|role| role.class.is(Class::INTO) && role.token < asking.token).find_map(|role| role.code));
-        let bare = near.iter().find(|role| role.class.is(Class::BARE) && !role.class.is(Class::INTO.or(Class::FROM)));
-        let bare = bare.and_then(|role| role.code);
-        let named = near.iter().find(|role| role.class.is(Class::FROM) && !role.class.is(Class::INTO)).and_then(|role| role.code);
-        let beside = before.last().filter(|role| self.lexicon.order != Order::First && role.class.is(Class::BARE));
-        let own_code = asking.code.filter(|_| asking.class.is(Class::INTO)).or(beside.and_then(|role| role.code));
-        let inside = self.code_inside(asking).or(own_code);
-        let into = into.or(inside).or(if by == By::Verb { None } else { bare });
-        let from = named.or(second).or(bare.filter(|&bare| Some(bare) != into));
-        let vague = by == By::Noun && (found.doubtful || found.described);
-        if into.is_none() && (by == By::Say || vague) {
-            return None;
-        }
-        if by == By::Say && self.is_vocabulary(&found) {
-            return None;
-        }
-        let has = |class: Class| near.iter().any(|role| role.class.is(class));
-        let own = near.iter().any(|role| self.word_is(role, &OWN));
-        let quotes: Vec<_> = self.roles.iter().filter(|role| role.quote).collect();
-        Some(Request {
-            act: Act::Translate,
-            spoken: self.lexicon.code,
-            into,
-            from,
-            quote: quotes.first().zip(quotes.last()).map(|(first, last)| (first.start, last.end)),
-            inline: found.inline,
-            open: found.open,
-            back: has(Class::BACK),
-            described: found.described || own,
-            weak: false,
-            doubtful: found.doubtful,
-            wish: None,
-            known: self.roles.iter().filter(|role| role.class != Class::NONE).count(),
-        })
-    }
-
     /// A quotation of more than a word.
-    fn is_sentence(&self, role: &Role) -> bool {
+    pub(super) fn is_sentence(&self, role: &Role) -> bool {
         role.end - role.start > 12
-    }
-
-    /// Asks for a single word: a model is not worth changing for that.
-    fn is_vocabulary(&self, found: &Found) -> bool {
-        let mut quotes = self.roles.iter().filter(|role| role.quote);
-        let spans = found.inline.into_iter().chain(quotes.next().map(|role| (role.start, role.end)));
-        let word = |(start, end): (usize, usize)| {
-            let inside = self.tokens.iter().filter(|token| token.start >= start && token.end <= end);
-            let quote = self.roles.iter().any(|role| role.quote && role.start == start);
-            let spaced = self.lexicon.order != Order::Last && self.lexicon.code.is_spaced();
-            spaced && if quote { end - start <= 14 && self.one_word(start) } else { inside.count() == 1 }
-        };
-        let mut spans = spans.peekable();
-        spans.peek().is_some() && spans.all(word)
-    }
-
-    /// Whether the quotation that begins here is a single word.
-    fn one_word(&self, start: usize) -> bool {
-        let quote = self.tokens.iter().find(|token| token.start == start);
-        quote.is_some_and(|token| token.word.split_whitespace().count() == 1)
     }
 
     /// A greeting before the request. Where text may come first, one that neither a comma nor a request follows is text.
     fn is_polite(&self, before: &[Role], at: usize) -> bool {
         let later = before.get(at + 1..).unwrap_or_default();
-        let aside = later.first().is_some_and(|next| next.comma) || (self.lexicon.order == Order::Both && later.iter().any(|role| role.class.is(Class::ASK)));
-        before.get(at).is_some_and(|role| role.class.is(Class::GREET)) && (self.lexicon.order == Order::First || aside)
+        let aside = later.first().is_some_and(|next| next.comma)
+            || (self.lexicon.order == Order::Both && later.iter().any(|role| role.class.is(Class::ASK)));
+        before.get(at).is_some_and(|role| role.class.is(Class::GREET))
+            && (self.lexicon.order == Order::First || aside)
     }
 
     /// A Latin word set right against Han or Kana is a name there, not a verb: `translate関数`.
     fn is_glued(&self, asking: &Role) -> bool {
         let alone = |token: &Token| token.word.chars().next().is_some_and(stands_alone);
         let latin = self.tokens.get(asking.token).is_some_and(|token| !alone(token));
-        let touches = |token: &Token| token.kind == Kind::Word && alone(token) && (token.start == asking.end || token.end == asking.start);
+        let touches = |token: &Token| {
+            token.kind == Kind::Word
+                && alone(token)
+                && (token.start == asking.end || token.end == asking.start)
+        };
         latin && self.tokens.iter().any(touches)
-    }
-
-    /// A language named within the asking phrase: "what is the German word for".
-    fn code_inside(&self, asking: &Role) -> Option<Code> {
-        let covered = self.tokens.iter().enumerate().skip(asking.token + 1).take_while(|(_, token)| token.end <= asking.end);
-        covered.filter_map(|(at, _)| self.lexicon.longest(self.tokens.get(at..)?)).find_map(|found| found.code)
     }
 
     /// Positions of the words that do not belong to a request.
@@ -380,19 +275,28 @@ impl Sentence<'_> {
     }
 
     /// Something that coding agents work on; in a turn with a picture, a menu is a menu.
-    fn is_file(&self, role: &Role) -> bool {
+    pub(super) fn is_file(&self, role: &Role) -> bool {
         let pictured = self.pictured && role.class.is(Class::PICTURE.or(READING));
         role.class.is(Class::FILE) && !pictured && !role.class.is(Class::INTO.or(Class::FROM))
     }
 
-    fn word_is(&self, role: &Role, words: &[&str]) -> bool {
+    pub(super) fn word_is(&self, role: &Role, words: &[&str]) -> bool {
         self.tokens.get(role.token).is_some_and(|token| words.contains(&token.word.as_str()))
     }
 
     /// A role that covers nothing, for sentences without a verb.
-    fn edge(&self) -> Role {
+    pub(super) fn edge(&self) -> Role {
         let token = self.tokens.len();
-        Role { class: Class::NONE, code: None, quote: false, comma: false, start: 0, end: 0, token, tokens: 0 }
+        Role {
+            class: Class::NONE,
+            code: None,
+            quote: false,
+            comma: false,
+            start: 0,
+            end: 0,
+            token,
+            tokens: 0,
+        }
     }
 }
 
@@ -401,24 +305,4 @@ fn take_open(text: &[Role], found: &mut Found) -> bool {
     found.inline = text.iter().find(|role| !role.class.is(Class::ASK)).map(|role| (role.start, role.end));
     found.open = true;
     found.inline.is_some()
-}
-
-/// The language to translate into and, where two are named so, the one before it; none where both are wanted.
-fn targets(near: &[&Role]) -> Option<(Option<Code>, Option<Code>)> {
-    let mut named = near.iter().enumerate().filter(|(_, role)| role.class.is(Class::INTO)).filter_map(|(at, role)| Some((at, role.code?)));
-    let Some((at, first)) = named.next() else { return Some((None, None)) };
-    let second = named.next_back();
-    let joined = |from: usize| {
-        let link = |role: &&&Role| (role.comma || role.class.is(Class::LEAD)) && !role.class.is(Class::BARE);
-        let next = near.iter().skip(from + 1).skip_while(link).next();
-        let gap = near.iter().skip(from + 1).take_while(link).count();
-        next.filter(|role| gap > 0 && gap <= 2 && role.class.is(Class::BARE.or(Class::INTO))).and_then(|role| role.code)
-    };
-    if joined(at).is_some_and(|code| code != first) {
-        return None;
-    }
-    match second {
-        Some((_, last)) if last != first => Some((Some(last), Some(first))),
-        _ => Some((Some(first), None)),
-    }
 }
