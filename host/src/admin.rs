@@ -23,7 +23,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::exchange::Gateway;
-use crate::model::{Directory, Model};
+use crate::model::Directory;
 use crate::residency::{Action, Pin, WhenAnswered, Whose, Wish, Wisher};
 use crate::telemetry::RECORDS_MAX;
 use answer::Failure;
@@ -73,9 +73,6 @@ pub struct ModelServer {
     /// Its root, without `/v1`.
     pub url: String,
 }
-
-/// The name that `app` knows it by.
-pub use self::ModelServer as ProviderInfo;
 
 type Shared = State<Arc<Admin>>;
 
@@ -209,7 +206,8 @@ impl Admin {
 }
 
 fn unknown(name: &str, directory: &Directory) -> Failure {
-    let mut known: Vec<&str> = directory.models().iter().map(Model::short_name).take(NAMED_MAX).collect();
+    let mut known: Vec<&str> =
+        directory.models().iter().map(|model| model.id.key()).take(NAMED_MAX).collect();
     if directory.models().len() > NAMED_MAX {
         known.push("…");
     }

@@ -138,7 +138,7 @@ fn authorization(provider: &config::Provider) -> anyhow::Result<Option<HeaderVal
 }
 
 fn admin_router(config: &Config, gateway: &Arc<Gateway>, token: &str) -> axum::Router {
-    let providers = config.providers.iter().map(|(name, provider)| admin::ProviderInfo {
+    let providers = config.providers.iter().map(|(name, provider)| admin::ModelServer {
         name: name.clone(),
         kind: "lmstudio".to_owned(),
         url: provider.url.clone(),

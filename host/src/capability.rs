@@ -16,7 +16,7 @@ mod sandbox;
 mod wasi;
 
 pub use allowance::{Allowance, Leave, Limits, LimitsError, TICK};
-pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox};
+pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox, Subject};
 pub use wasi::link_wasi;
 
 use crate::grant::Capability;

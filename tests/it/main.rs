@@ -1,5 +1,11 @@
 //! Scenarios through real sockets, the tidy test, badly behaved skills: one binary, so that the engine is linked once.
 
-mod skills;
+mod clients;
+mod faults;
+mod folder;
+mod front;
+mod requests;
+mod sessions;
+//TMP mod skills;
 mod swap;
 mod tidy;

@@ -40,7 +40,7 @@ impl capability::residency::Residency for Wishes {
             let wish = Wish {
                 model,
                 action: action(&wish),
-                by: Wisher::Skill { skill: wish.skill, session: None },
+                by: Wisher::Skill { skill: wish.skill, session: wish.session },
                 answer: WhenAnswered::AtOnce,
             };
             residency.wish(wish).await.map(standing).map_err(refused)

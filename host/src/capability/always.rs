@@ -70,7 +70,7 @@ impl Sandbox {
     }
 
     fn author(&self) -> (&str, &str, &str) {
-        let request = self.request().map_or("", |request| request.as_str());
+        let request = self.subject().map_or("", |subject| subject.request.as_str());
         (self.identity.name.as_str(), &self.identity.version, request)
     }
 }

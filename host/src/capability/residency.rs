@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::bindings::{residency, types};
 use super::{Code, Error, Phase, Sandbox, check_model_name};
 use crate::grant::Capability;
-use crate::id::{RequestId, SkillName};
+use crate::id::{SessionKey, SkillName};
 
 /// Takes wishes.
 pub trait Residency: Send + Sync {
@@ -21,8 +21,8 @@ pub trait Residency: Send + Sync {
 pub struct Wish {
     /// Who wishes.
     pub skill: SkillName,
-    /// The request whose hook it was wished in; none in an event hook.
-    pub request: Option<RequestId>,
+    /// The conversation whose turn's hook it was wished in; none in an event hook.
+    pub session: Option<SessionKey>,
     /// The model, as the skill named it: at most 256 bytes, no control characters.
     pub model: String,
     /// What is to become of it.
@@ -86,7 +86,7 @@ impl Sandbox {
         }
         let wish = Wish {
             skill: self.identity.name.clone(),
-            request: self.request().cloned(),
+            session: self.subject().map(|subject| subject.session.clone()),
             model,
             change,
             all: self.identity.rights.allow_all_residency(),

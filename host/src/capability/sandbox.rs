@@ -11,7 +11,7 @@ use super::residency::Residency;
 use super::wasi::Wasi;
 use super::{Error, bindings};
 use crate::grant::{Capability, Rights};
-use crate::id::{RequestId, SkillName};
+use crate::id::{RequestId, SessionKey, SkillName};
 
 /// Who a guest is; shared by all instances of one version of a skill.
 #[derive(Debug)]
@@ -38,8 +38,17 @@ pub struct Delegates {
 pub enum Phase {
     /// `describe` or `configure`: nothing it asks for may have an effect.
     Setup,
-    /// A hook, with the request that it is about.
-    Hook(Option<RequestId>),
+    /// A hook, with the turn that it is about; an event is about none.
+    Hook(Option<Subject>),
+}
+
+/// The turn that a hook is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its request.
+    pub request: RequestId,
+    /// Its conversation.
+    pub session: SessionKey,
 }
 
 /// The store's data of one instance.
@@ -152,10 +161,10 @@ impl Sandbox {
         done
     }
 
-    /// The request that the call is about.
-    pub(super) fn request(&self) -> Option<&RequestId> {
+    /// The turn that the call is about.
+    pub(super) fn subject(&self) -> Option<&Subject> {
         match &self.phase {
-            Phase::Hook(request) => request.as_ref(),
+            Phase::Hook(subject) => subject.as_ref(),
             Phase::Setup => None,
         }
     }

@@ -55,8 +55,12 @@ fn good(config: &Config) -> Vec<String> {
 }
 
 fn bad(errors: &Errors) -> Vec<String> {
-    let mark = paint(BAD, "wrong");
-    errors.to_string().lines().map(|line| format!("{mark} {line}")).collect()
+    let place = shown(errors.file.as_deref()).unwrap_or_else(|| "configuration".to_owned());
+    let line = |problem: &crate::config::Problem| {
+        let key = problem.key.as_ref().map(|key| format!("`{key}`: ")).unwrap_or_default();
+        format!("{} {place}: {key}{}", paint(BAD, "wrong"), problem.message.replace('\n', "\n      "))
+    };
+    errors.problems.iter().map(line).collect()
 }
 
 fn shown(path: Option<&Path>) -> Option<String> {

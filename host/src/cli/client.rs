@@ -133,7 +133,7 @@ impl Client {
         let bytes = response.bytes().await.with_context(|| format!("the answer of {url} broke off"))?;
         if status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|error| {
-                anyhow!("{url} answers something that this version does not understand: {error}")
+                anyhow!("what answers at {url} is no Pointsman, or one of another version ({error}); name the gateway with --url")
             });
         }
         match serde_json::from_slice::<Failed>(&bytes) {

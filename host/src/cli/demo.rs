@@ -177,9 +177,9 @@ async fn translate(
 }
 
 /// A phase of the swap: its model, what it does meanwhile, and when it is over.
-type Phase = (Kind, &'static str, &'static str, fn(&Swap) -> bool);
+type Watched = (Kind, &'static str, &'static str, fn(&Swap) -> bool);
 
-const PHASES: &[Phase] = &[
+const PHASES: &[Watched] = &[
     (Kind::Drain, RESIDENT, "finishes the answer that is running", |swap| swap.unload_began.is_some()),
     (Kind::Unload, RESIDENT, "leaves memory", |swap| swap.unload.is_some()),
     (Kind::Load, "the specialist", "comes into memory", |swap| swap.load.is_some()),

@@ -22,7 +22,7 @@ use crate::wire::compose::{self, Composed};
 use crate::wire::fault::{self, Class};
 use crate::wire::sse::Decoder;
 
-/// How often one attempt asks for its instance again when it is found gone.
+/// How often one attempt is made: once more where its instance was gone or its provider stumbled.
 const TRIES: usize = 2;
 
 /// A provider's answer, as far as it has to be there before anything is forwarded.
@@ -46,8 +46,8 @@ enum Failed {
     Next(Error),
     /// It is the request's own fault.
     Stop(Error),
-    /// The instance was not there: the same attempt may do better.
-    Gone(Error),
+    /// The same attempt may do better: the instance was not there, or the provider stumbled.
+    Again(Error),
 }
 
 /// Tries each attempt of the plan until one answers.
@@ -57,7 +57,7 @@ pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
         match try_attempt(&job, attempt).await {
             Ok(answer) => return Ok(answer),
             Err(Failed::Stop(error)) => return Err(error),
-            Err(Failed::Next(error) | Failed::Gone(error)) => {
+            Err(Failed::Next(error) | Failed::Again(error)) => {
                 first_failure.get_or_insert(error);
             }
         }
@@ -84,13 +84,13 @@ async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
     for _ in 0..TRIES {
         tried = once(job, attempt, recast).await;
         match &tried {
-            Err(Failed::Gone(error)) => {
+            Err(Failed::Again(error)) => {
                 tracing::debug!(request = %job.turn.request_id, "asking again: {error}")
             }
             _ => break,
         }
     }
-    if let Err(Failed::Next(error) | Failed::Stop(error) | Failed::Gone(error)) = &tried {
+    if let Err(Failed::Next(error) | Failed::Stop(error) | Failed::Again(error)) = &tried {
         job.note_attempt(|attempt| attempt.outcome.clone_from(&error.message));
     }
     tried
@@ -214,7 +214,7 @@ async fn stream(
     let done = loop {
         let broke = |cause: String| {
             let message = format!("{}'s stream broke off before its first token: {cause}", attempt.model);
-            Failed::Gone(Error::new(Fault::Provider, 502, "stream_broken", message))
+            Failed::Again(Error::new(Fault::Provider, 502, "stream_broken", message))
         };
         let chunk = match upstream.frame().await {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
@@ -276,7 +276,7 @@ fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
     match job.gateway.residency.directory().exact(named) {
         Some(other) if other.id != *lease.model() => {
             let message = format!("{named} answered in the place of {}, which is gone", lease.instance());
-            Err(Failed::Gone(Error::new(Fault::Provider, 503, "wrong_model", message)))
+            Err(Failed::Again(Error::new(Fault::Provider, 503, "wrong_model", message)))
         }
         _ => Ok(()),
     }
@@ -286,11 +286,12 @@ fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
 fn upstream_failed(lease: Lease, status: u16, message: &str) -> Failed {
     let error = fault::provider(status, message);
     match fault::class(message) {
-        Class::Gone => ended(lease, End::Gone, Failed::Gone(error)),
+        Class::Gone => ended(lease, End::Gone, Failed::Again(error)),
         Class::ContextOverflow => ended(lease, End::Failed, Failed::Stop(error)),
-        Class::Other if matches!(status, 401 | 403 | 408 | 429 | 500..) => {
-            ended(lease, End::Failed, Failed::Next(error))
+        Class::Other if matches!(status, 408 | 429 | 500..) => {
+            ended(lease, End::Failed, Failed::Again(error))
         }
+        Class::Other if matches!(status, 401 | 403) => ended(lease, End::Failed, Failed::Next(error)),
         Class::Other => ended(lease, End::Failed, Failed::Stop(error)),
     }
 }
@@ -298,13 +299,12 @@ fn upstream_failed(lease: Lease, status: u16, message: &str) -> Failed {
 fn unreachable(error: &SendError) -> Failed {
     match error {
         SendError::Broken { .. } => {
-            Failed::Gone(Error::new(Fault::Provider, 502, "provider_broke_off", error.to_string()))
+            Failed::Again(Error::new(Fault::Provider, 502, "provider_broke_off", error.to_string()))
         }
         SendError::Connect { .. } | SendError::NoProvider(_) => {
+            let message = format!("{error}; is the model server running? `pointsman doctor` looks closer");
             let wait = std::time::Duration::from_secs(5);
-            Failed::Next(
-                Error::new(Fault::Provider, 503, "provider_down", error.to_string()).retry_after(wait),
-            )
+            Failed::Next(Error::new(Fault::Provider, 503, "provider_down", message).retry_after(wait))
         }
     }
 }

@@ -2,6 +2,7 @@
 //! skills' verdicts. The chain runs in the skill room and names are resolved in the route room; this is their order.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -18,6 +19,9 @@ use crate::telemetry::{self, Record};
 use crate::turn::verdict::Decision;
 use crate::turn::{LAST_ANSWER_MAX, Protocol, Turn, USER_TEXT_MAX, excerpt};
 use crate::wire::chat::Request;
+
+/// When a refusal that may pass is worth another try.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Models named in an error message.
 const NAMED_MAX: usize = 12;
@@ -179,12 +183,9 @@ fn verdict(
         }
         Decision::Refuse(refusal) => {
             record.skill = Some(skill.to_string());
-            Err(Error::new(
-                Fault::Skill,
-                refusal.status,
-                "refused_by_skill",
-                format!("{skill}: {}", refusal.message),
-            ))
+            let message = format!("{skill}: {}", refusal.message);
+            let error = Error::new(Fault::Skill, refusal.status, "refused_by_skill", message);
+            Err(if matches!(refusal.status, 429 | 503) { error.retry_after(RETRY_AFTER) } else { error })
         }
     }
 }
@@ -206,8 +207,7 @@ fn plain(gateway: &Gateway, turn: &Turn, current: &Current, directory: &Director
         Current::None => {
             let message = "the provider lists no language model: is LM Studio's server running, with a model downloaded? \
                            `pointsman doctor` looks closer";
-            let wait = std::time::Duration::from_secs(5);
-            Err(Error::new(Fault::Provider, 503, "no_models", message).retry_after(wait))
+            Err(Error::new(Fault::Provider, 503, "no_models", message).retry_after(RETRY_AFTER))
         }
     }
 }

@@ -12,10 +12,10 @@ use crate::error::{Error, Fault};
 pub fn admit(config: &Config, headers: &HeaderMap) -> Result<Option<String>, Error> {
     host(config, headers)?;
     origin(config, headers)?;
-    if let Some(length) = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()) {
-        if length.parse::<usize>().is_ok_and(|length| length > config.body_bytes_max) {
-            return Err(too_long(config));
-        }
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > config.body_bytes_max) {
+        return Err(too_long(config));
     }
     if config.keys.is_empty() {
         return Ok(None);

@@ -15,8 +15,7 @@ use wasmtime::{Store, Trap};
 use super::engine::{Engine, Slot};
 use super::text::{SHOWN_BYTES_MAX, shown};
 use crate::capability::bindings::{event_hook, lifecycle, request_hook, types};
-use crate::capability::{Allowance, LastWords, Limits, Overstep, Phase, Sandbox};
-use crate::id::RequestId;
+use crate::capability::{Allowance, LastWords, Limits, Overstep, Phase, Sandbox, Subject};
 
 /// A guest in its store, with the hooks it has.
 pub(super) struct Instance {
@@ -106,10 +105,10 @@ impl Instance {
     pub(super) async fn on_request(
         &mut self,
         turn: &types::Turn,
-        request: RequestId,
+        subject: Subject,
     ) -> Result<request_hook::Verdict, CallError> {
         let cpu = self.limits.hook_cpu;
-        self.begin(Phase::Hook(Some(request)), cpu);
+        self.begin(Phase::Hook(Some(subject)), cpu);
         let _running = self.engine.running();
         let Some(hook) = &self.hooks.request else { return Err(CallError::Missing("request-hook")) };
         let done = timeout(self.limits.wall_clock, hook.call_on_request(&mut self.store, turn)).await;

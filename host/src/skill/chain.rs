@@ -12,6 +12,7 @@ use super::generation::{Active, Generation};
 use super::load::Hook;
 use super::verdict::{self, Verdict, VerdictError};
 use super::{OnFailure, convert};
+use crate::capability::Subject;
 use crate::capability::bindings::types;
 use crate::id::SkillName;
 use crate::turn::Turn;
@@ -129,7 +130,8 @@ impl Outcome {
 impl Active {
     async fn ask(&self, turn: &Turn, record: &types::Turn) -> Result<Verdict, AskError> {
         let mut instance = self.pool.take().await?;
-        let answer = instance.on_request(record, turn.request_id.clone()).await?;
+        let subject = Subject { request: turn.request_id.clone(), session: turn.session.clone() };
+        let answer = instance.on_request(record, subject).await?;
         self.pool.put_back(instance);
         Ok(verdict::check(answer, turn.media.len())?)
     }

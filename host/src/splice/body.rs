@@ -202,7 +202,13 @@ impl Waiting {
         if let Poll::Ready(opened) = self.opening.as_mut().poll(cx) {
             let ends = std::mem::replace(&mut self.ends, Box::new(Nobody));
             return Poll::Ready(match opened {
-                Ok(opened) => Wait::Opened(Box::new(opened), ends),
+                Ok(mut opened) => {
+                    // Headers named the first choice; who serves in the end is said here.
+                    opened
+                        .first
+                        .push_front(written::comment(&format!("answered by {}", opened.lease.model())));
+                    Wait::Opened(Box::new(opened), ends)
+                }
                 Err(error) => Self::failed(error, ends),
             });
         }

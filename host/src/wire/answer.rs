@@ -82,10 +82,10 @@ impl Watch {
             return Seen::Done;
         }
         let named_error = frame.event().is_some_and(|event| event == b"error");
-        if named_error || CHOICES.find(data).is_none() {
-            if let Some(message) = fault::message_in(data) {
-                return Seen::Error(message);
-            }
+        if (named_error || CHOICES.find(data).is_none())
+            && let Some(message) = fault::message_in(data)
+        {
+            return Seen::Error(message);
         }
         self.frames += 1;
         if self.frames == 1 || says_more(data) {

@@ -5,13 +5,17 @@
 //! is asked: the conversation's own model answers anything, a specialist does not.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::AhoCorasick;
 
 use crate::payload::{self, Piece};
 use crate::sentence::{self, Act, Judgement, Request};
 use crate::token::{Kind, SCAN_MAX, Token, scan};
 use crate::words::{Lexicon, lexica};
+
+/// Bytes of the beginning of a turn that are scanned for the words of a request.
+const HEAD_MAX: usize = 1024;
 
 /// Bytes of the end of a turn in which a request may stand.
 const TAIL_MAX: usize = 300;
@@ -59,8 +63,8 @@ pub(crate) enum Pass {
 pub(crate) struct Detector {
     lexica: Vec<Lexicon>,
     scan: Option<AhoCorasick>,
-    /// For every pattern of the scan, the lexicon it is from.
-    owners: Vec<usize>,
+    /// For every pattern of the scan, the lexica that have it: a set of bits.
+    owners: Vec<u32>,
 }
 
 /// A sentence of the turn.
@@ -91,13 +95,16 @@ impl Detector {
     /// Reads the word lists.
     pub(crate) fn new() -> Self {
         let lexica = lexica();
-        let triggers = lexica
-            .iter()
-            .enumerate()
-            .flat_map(|(owner, lexicon)| lexicon.triggers().map(move |word| (owner, word)));
-        let (owners, words): (Vec<_>, Vec<_>) = triggers.unzip();
-        let scan = AhoCorasick::builder().match_kind(MatchKind::Standard).build(words).ok();
-        Self { lexica, scan, owners }
+        let mut triggers: BTreeMap<String, u32> = BTreeMap::new();
+        for (at, lexicon) in lexica.iter().enumerate() {
+            for trigger in lexicon.triggers() {
+                for spelling in [trigger.to_owned(), capitalised(trigger), trigger.to_uppercase()] {
+                    *triggers.entry(spelling.to_ascii_lowercase()).or_default() |= 1 << at;
+                }
+            }
+        }
+        let scan = AhoCorasick::builder().ascii_case_insensitive(true).build(triggers.keys()).ok();
+        Self { lexica, scan, owners: triggers.into_values().collect() }
     }
 
     /// What the turn asks for.
@@ -105,9 +112,13 @@ impl Detector {
         let text = unwrapped(input.text.trim());
         let input = Input { text: &text, ..*input };
         let pictured = input.media.iter().any(|kind| kind == "image");
+        let candidates = self.candidates(&text, pictured);
+        if candidates.is_empty() {
+            return Err(Pass::Nothing);
+        }
         let head = scan(&text, 0);
         let (mut best, mut pass): (Option<Found>, _) = (None, Pass::Nothing);
-        for lexicon in self.candidates(&text, &head, pictured) {
+        for lexicon in candidates {
             match self
                 .in_head(&input, &head, lexicon, pictured)
                 .or_else(|| self.in_tail(&input, &head, lexicon, pictured))
@@ -123,33 +134,34 @@ impl Detector {
         best.ok_or(pass)
     }
 
-    /// The lexica in which the turn could be asking.
-    fn candidates(&self, text: &str, head: &[Token], pictured: bool) -> Vec<&Lexicon> {
-        let mut wanted = vec![text.len() <= WEAK_MAX || pictured; self.lexica.len()];
-        let long = head
-            .iter()
-            .find(|token| token.kind == Kind::Mark(':'))
-            .is_some_and(|colon| colon.end <= WEAK_MAX);
-        if long {
-            wanted.fill(true);
+    /// The lexica in which the turn could be asking: none, for almost every turn.
+    fn candidates(&self, text: &str, pictured: bool) -> Vec<&Lexicon> {
+        if pictured {
+            return self.lexica.iter().collect();
         }
-        let tail = tail_start(text);
-        let tail_tokens =
-            if tail > head.last().map_or(0, |last| last.end) { scan(text, tail) } else { Vec::new() };
-        for token in head.iter().chain(&tail_tokens).filter(|token| token.kind == Kind::Word) {
-            self.mark(&token.word, &mut wanted);
-        }
-        self.lexica.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(lexicon, _)| lexicon).collect()
+        let cut = |at: usize| (at..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+        let head = cut(HEAD_MAX.min(text.len()));
+        let tail = cut(text.len().saturating_sub(TAIL_MAX)).max(head);
+        let ends = [text.get(..head), text.get(tail..)];
+        let wanted = ends.into_iter().flatten().fold(0, |wanted, end| wanted | self.triggered(end));
+        let lexica = self.lexica.iter().enumerate();
+        lexica.filter(|(at, _)| wanted & (1 << at) != 0).map(|(_, lexicon)| lexicon).collect()
     }
 
-    fn mark(&self, word: &str, wanted: &mut [bool]) {
-        let Some(scan) = &self.scan else { return };
-        for found in scan.find_overlapping_iter(word).filter(|found| found.start() == 0) {
-            let owner = self.owners.get(found.pattern().as_usize()).copied().unwrap_or_default();
-            if let Some(wanted) = wanted.get_mut(owner) {
-                *wanted = true;
-            }
-        }
+    /// The lexica that have a word in this stretch of text.
+    fn triggered(&self, text: &str) -> u32 {
+        let Some(scan) = &self.scan else { return 0 };
+        let begins = |at: usize| {
+            let inside = at
+                .checked_sub(1)
+                .and_then(|before| text.as_bytes().get(before))
+                .is_some_and(u8::is_ascii_alphabetic);
+            !(inside && text.as_bytes().get(at).is_some_and(u8::is_ascii_alphabetic))
+        };
+        let found = scan.find_overlapping_iter(text).filter(|found| begins(found.start()));
+        found.fold(0, |set, found| {
+            set | self.owners.get(found.pattern().as_usize()).copied().unwrap_or_default()
+        })
     }
 
     /// Looks for a request in the first sentences.
@@ -300,4 +312,9 @@ fn unwrapped(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(inner.replace("\\\"", "\"").trim().to_owned())
+}
+
+fn capitalised(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

@@ -10,7 +10,7 @@ use whatlang::{Detector, Lang};
 pub(crate) struct Code(u8);
 
 /// Bytes of a text that are enough to tell its language.
-const SAMPLE_MAX: usize = 1024;
+const SAMPLE_MAX: usize = 400;
 
 /// Bytes from which a text in a script that languages share can be told for sure.
 const SURE_MIN: usize = 40;

@@ -4,7 +4,7 @@
 //! is a new file and a line in [`FILES`]. `~` in a phrase stands for up to [`GAP_MAX`] words of any kind, a trailing `*`
 //! for any ending. A phrase may be on several lists: what it is in a sentence is for [`detect`](crate::detect) to say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::language::Code;
 use crate::token::{Kind, Token, phrase};
@@ -30,6 +30,9 @@ const FILES: [(&str, &str); 15] = [
 
 /// Words that a `~` may stand for.
 const GAP_MAX: usize = 5;
+
+/// Characters of a word that the first scan looks for: endings differ, and so do slips of the pen.
+const TRIGGER_MAX: usize = 5;
 
 /// Prefixes with which verbs say "again".
 const AGAIN: [&str; 3] = ["re", "ri", "re-"];
@@ -138,10 +141,14 @@ pub(crate) struct Lexicon {
     pub(crate) code: Code,
     /// Where it puts its verbs.
     pub(crate) order: Order,
-    phrases: HashMap<String, Vec<Phrase>>,
+    phrases: BTreeMap<String, Vec<Phrase>>,
     stems: Vec<(String, Phrase)>,
     /// Pronouns that verbs carry at their end.
     endings: Vec<String>,
+    /// Verbs long enough to be recognised with a slip in them.
+    long_verbs: Vec<String>,
+    /// How the words begin without which no turn asks for a translation: its verbs, its nouns, the names of languages.
+    triggers: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -173,14 +180,20 @@ impl Lexicon {
         let mut lexicon = Self {
             code,
             order: Order::First,
-            phrases: HashMap::new(),
+            phrases: BTreeMap::new(),
             stems: Vec::new(),
             endings: Vec::new(),
+            long_verbs: Vec::new(),
+            triggers: BTreeSet::new(),
         };
         let lines =
             || text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| !key.starts_with('#'));
         let names = names(lines().find(|(key, _)| *key == "names").map_or("", |(_, value)| value));
+        names.iter().for_each(|(_, name)| lexicon.trigger(name.trim_start_matches('=')));
         for (key, value) in lines() {
+            if Class::of(key).is_some_and(|class| class.is(Class::VERB.or(Class::NOUN))) {
+                split(value).for_each(|phrase| lexicon.trigger(phrase));
+            }
             match (key, Class::of(key)) {
                 ("endings", _) => lexicon.endings = split(value).map(str::to_owned).collect(),
                 ("order", _) => lexicon.order = if value == "last" { Order::Last } else { Order::Both },
@@ -206,6 +219,9 @@ impl Lexicon {
         let mut words = phrase(text).into_iter();
         let Some(first) = words.next() else { return };
         let phrase = Phrase { rest: words.collect(), class, code };
+        if class.is(Class::VERB) && phrase.rest.is_empty() && first.len() >= SLIP_MIN {
+            self.long_verbs.push(first.clone());
+        }
         match first.strip_suffix('*') {
             Some(stem) => self.stems.push((stem.to_owned(), phrase)),
             None => self.phrases.entry(first).or_default().push(phrase),
@@ -255,23 +271,21 @@ impl Lexicon {
 
     /// The verb that was meant by a word with one slip in it.
     fn misspelt(&self, word: &str) -> Option<&Vec<Phrase>> {
-        let verb = |phrases: &Vec<Phrase>| {
-            phrases.iter().any(|phrase| phrase.rest.is_empty() && phrase.class.is(Class::VERB))
-        };
-        let mut near = self.phrases.iter().filter(|(first, phrases)| slips(first, word) && verb(phrases));
-        near.next().map(|(_, phrases)| phrases)
+        let meant = self.long_verbs.iter().find(|verb| slips(verb, word))?;
+        self.phrases.get(meant)
     }
 
-    /// The words that make a request for a translation or a reading, for the scan that comes before everything else.
-    pub(crate) fn triggers(&self) -> impl Iterator<Item = String> {
-        let wanted = Class::VERB.or(Class::NOUN).or(Class::SAY).or(Class::WRITTEN).or(Class::READ);
-        let exact = self
-            .phrases
-            .iter()
-            .flat_map(|(first, phrases)| phrases.iter().map(move |phrase| (first, phrase)));
-        let stems = self.stems.iter().map(|(stem, phrase)| (stem, phrase));
-        let wanted = exact.chain(stems).filter(move |(_, phrase)| phrase.class.is(wanted));
-        wanted.map(|(first, _)| first.clone())
+    /// How the words begin without which no turn asks for a translation, in lower case, with and without accents.
+    pub(crate) fn triggers(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().map(String::as_str)
+    }
+
+    fn trigger(&mut self, text: &str) {
+        let words = text.split(' ').map(|word| word.trim_end_matches('*'));
+        let word = words.max_by_key(|word| word.chars().count()).unwrap_or_default();
+        let beginning: String = word.chars().take(TRIGGER_MAX).collect();
+        self.triggers.insert(phrase(&beginning).concat());
+        self.triggers.insert(beginning);
     }
 }
 

@@ -184,7 +184,7 @@ fn no_text_makes_it_stumble() {
         for _ in 0..seed % 9 + 1 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             text.push_str(pieces[(seed >> 33) % pieces.len()]);
-            if seed % 3 == 0 {
+            if seed.is_multiple_of(3) {
                 text.push(' ');
             }
         }

@@ -2,11 +2,6 @@
 //!
 //! Nothing here sleeps: tests wait for the log to say that something happened.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "json!() goes through to_value, which is meant for tests alone"
-)]
-
 mod chat;
 mod config;
 mod faults;

@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256};
 /// What stands on the sign.
 pub(in crate::cli) const WORDS: [&str; 2] = ["PARKEN", "VERBOTEN"];
 
+/// The same, for those who cannot see it: the emulator reads this where a model would look.
+const DESCRIPTION: &str = "Parken verboten.";
+
 /// Dots of a letter.
 const LETTER_WIDTH: usize = 5;
 const LETTER_HEIGHT: usize = 7;
@@ -80,6 +83,9 @@ fn encode(pixels: &[u8], width: usize, height: usize) -> anyhow::Result<Vec<u8>>
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .add_text_chunk("Description".to_owned(), DESCRIPTION.to_owned())
+        .context("the picture's description")?;
     let mut writer = encoder.write_header().context("the picture's head")?;
     writer.write_image_data(pixels).context("the picture")?;
     writer.finish().context("the picture's end")?;

@@ -14,11 +14,15 @@ use crate::telemetry::{Record, seconds};
 pub(super) struct Report {
     /// Everything happened as it should.
     pub(super) ok: bool,
+    /// Of the request that needed the specialist.
     steps: Vec<Step>,
     loaded_before: Vec<Loaded>,
     loaded_after: Vec<Loaded>,
     #[serde(skip)]
     failures: Vec<String>,
+    /// All of the conversation.
+    #[serde(skip)]
+    told: Vec<Step>,
     #[serde(skip)]
     story: String,
 }
@@ -43,7 +47,8 @@ impl Report {
         let failures = failures(played, &swap);
         Self {
             ok: failures.is_empty(),
-            steps: steps(played, &swap, record.as_deref()),
+            steps: swapped(played, &swap, record.as_deref()),
+            told: told(played, &swap, record.as_deref()),
             loaded_before: played.before.clone(),
             loaded_after: played.after.clone(),
             failures,
@@ -59,7 +64,7 @@ impl Report {
     /// For people.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec![String::new(), paint(STRONG, "What LM Studio and its clients saw")];
-        for step in &self.steps {
+        for step in &self.told {
             let at = format!("{:>3}.{:03} s", step.at_ms / 1000, step.at_ms % 1000);
             let kind = paint(STRONG, format_args!("{:<8}", step.kind.as_str()));
             lines.push(format!("  {}  {kind}  {}  {}", paint(FAINT, at), step.model, step.detail));
@@ -68,8 +73,8 @@ impl Report {
         lines.push(format!("{} {}", paint(FAINT, "why it went there "), self.story));
         lines.push(format!("{} {}", paint(FAINT, "in memory before  "), memory(&self.loaded_before)));
         lines.push(format!("{} {}", paint(FAINT, "in memory after   "), memory(&self.loaded_after)));
-        let note = "The emulator does not read pictures: it answers with a sentence of its phrase book and the hash of the \
-                    picture that arrived.";
+        let note = "The emulator cannot see: it translates the picture's description by its phrase book, and names the hash of \
+                    the picture that arrived.";
         lines.push(paint(FAINT, note));
         lines.push(String::new());
         lines.push(match self.failures.len() {
@@ -113,7 +118,7 @@ fn failures(played: &Played, swap: &Swap) -> Vec<String> {
 }
 
 /// In the order in which they happened.
-fn steps(played: &Played, swap: &Swap, record: Option<&Record>) -> Vec<Step> {
+fn told(played: &Played, swap: &Swap, record: Option<&Record>) -> Vec<Step> {
     let mut steps = ordinary(&played.first, FIRST);
     steps.extend(swapped(played, swap, record));
     steps.extend(ordinary(&played.last, LAST));
@@ -196,6 +201,7 @@ mod tests {
         let report = Report {
             ok: false,
             steps: vec![step(5, Kind::Restore, "m", "1 s".to_owned())],
+            told: Vec::new(),
             loaded_before: loaded(),
             loaded_after: loaded(),
             failures: vec!["x".to_owned()],

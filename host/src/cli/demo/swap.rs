@@ -194,6 +194,9 @@ mod tests {
     /// Events, and what was in memory after each.
     type Told = Vec<(Event, &'static [&'static str])>;
 
+    /// What goes differently.
+    type Change = fn(&mut Told);
+
     fn story() -> Told {
         let name = |text: &str| -> Arc<str> { Arc::from(text) };
         vec![
@@ -225,12 +228,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_seen() {
-        let broken = |change: fn(&mut Told)| {
+        let broken = |change: Change| {
             let mut told = story();
             change(&mut told);
             Swap::read(&entries(told), &cast()).shortcomings().join("; ")
         };
-        let cases: [(fn(&mut Told), &str); 5] = [
+        let cases: [(Change, &str); 5] = [
             (|told| drop(told.remove(0)), "an answer that was waited for"),
             (|told| told.truncate(9), "putting the first model back"),
             (|told| told[4].1 = &["tr", "big"], "beside the specialist"),

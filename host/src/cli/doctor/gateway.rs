@@ -54,7 +54,7 @@ async fn ask(place: Place) -> (Vec<Finding>, Option<Status>) {
 fn judge(url: &str, status: &Status) -> Vec<Finding> {
     let up = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
     let mut findings =
-        vec![Finding::ok(ABOUT, format!("version {} runs at {url} since {up}", status.version))];
+        vec![Finding::ok(ABOUT, format!("version {} runs at {url}, up for {up}", status.version))];
     let own = env!("CARGO_PKG_VERSION");
     if status.version != own {
         let message = format!("the gateway that runs is version {}, this program is {own}", status.version);

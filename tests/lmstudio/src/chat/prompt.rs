@@ -104,6 +104,18 @@ pub(super) fn digest(url: &str) -> Option<String> {
     Some(hash.iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What a PNG says of itself in its `Description` (the PNG specification's textual chunk); none where it says nothing.
+/// Nobody here can read pictures, so this stands in for what a model would see.
+pub(super) fn description(url: &str) -> Option<String> {
+    const CHUNK: &[u8] = b"tEXtDescription\0";
+    let file = decode(url)?;
+    let at = file.windows(CHUNK.len()).position(|bytes| bytes == CHUNK)?;
+    let length = file.get(at.checked_sub(4)?..at)?.try_into().ok().map(u32::from_be_bytes)?;
+    // The chunk's length counts its keyword, too, but not its name.
+    let text = file.get(at + CHUNK.len()..at + 4 + usize::try_from(length).ok()?)?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
 fn decode(url: &str) -> Option<Vec<u8>> {
     let encoded = match url.strip_prefix("data:") {
         Some(rest) => rest.split_once(";base64,")?.1,

@@ -1,10 +1,10 @@
 //! What a translation model answers: the phrase book's sentence, whichever way it was asked.
 //!
 //! Asked with codes in the part, or with an instruction that names the languages and the text beneath it after two
-//! blank lines; for a picture, a sentence picked by its hash, with the hash.
+//! blank lines; for a picture, the sentence that its description names, else one picked by its hash, with the hash.
 
 use super::phrasebook;
-use super::prompt::{digest, own_words};
+use super::prompt::{description, digest, own_words};
 use super::request::Message;
 
 /// The language into which is translated what is not English, and from English.
@@ -46,7 +46,9 @@ fn sentence(text: &str, target: Option<&str>) -> String {
 fn picture(url: &str, target: Option<&str>) -> Option<String> {
     let digest = digest(url)?;
     let seed = usize::from_str_radix(&digest, 16).unwrap_or_default();
-    let sentence = phrasebook::any(seed, target.unwrap_or(ENGLISH)).unwrap_or_default();
+    let target = target.unwrap_or(ENGLISH);
+    let seen = description(url).and_then(|text| phrasebook::translate(&text, target)).map(|(text, _)| text);
+    let sentence = seen.or_else(|| phrasebook::any(seed, target)).unwrap_or_default();
     Some(format!("The picture says: {sentence} image sha256:{digest}"))
 }
 
