@@ -107,7 +107,8 @@ async fn serve(
     let request = chat::Request::read(inbound.body).map_err(|error| Error::bad_request(error.to_string()))?;
     let standing = decide::attach(gateway, &inbound.headers, &request, record);
     let directory = gateway.residency.directory();
-    let current = route::current(&request.model, &gateway.routes, &directory);
+    let due = decide::due(gateway, &request.model, &directory).await;
+    let current = route::current(&request.model, &gateway.routes, &directory, due.as_ref());
     let turn = decide::turn(gateway, &request, &id, &current, inbound.client, record);
     let decided = decide::decide(gateway, &turn, &standing, &current, &directory, record).await?;
     let (plan, patches) = match decided {

@@ -85,23 +85,27 @@ impl Current {
     }
 }
 
-/// The requested model if known, else the configured default, the resident model, the smallest language model.
-pub fn current(requested: &str, config: &Config, directory: &Directory) -> Current {
-    let requested = requested.trim();
-    if !requested.is_empty() && !is_auto(requested) {
-        return directory.find(requested).map_or(Current::Unknown, |model| Current::Named(model.id.clone()));
+/// The requested model if known, else the configured default, the model that is due in memory at rest, the smallest
+/// language model. A model that is in memory for somebody's route only is nobody's default.
+pub fn current(requested: &str, config: &Config, directory: &Directory, due: Option<&ModelId>) -> Current {
+    if !wants_default(requested) {
+        let named = directory.find(requested.trim());
+        return named.map_or(Current::Unknown, |model| Current::Named(model.id.clone()));
     }
     let configured = config.model.as_deref().and_then(|name| directory.find(name));
+    let due = || due.and_then(|id| directory.get(id));
     let languages = || directory.models().iter().filter(|model| model.kind == Kind::Language);
-    let resident = || languages().find(|model| model.is_resident());
     let smallest = || languages().min_by_key(|model| model.size_bytes.unwrap_or(u64::MAX));
-    let default = configured.or_else(resident).or_else(smallest);
+    let default = configured.or_else(due).or_else(smallest);
     default.map_or(Current::None, |model| Current::Default(model.id.clone()))
 }
 
-/// `auto`, with or without a provider in front.
-fn is_auto(requested: &str) -> bool {
-    requested.eq_ignore_ascii_case(AUTO) || requested.to_ascii_lowercase().ends_with("/auto")
+/// The request names no model, or `auto`, with or without a provider in front.
+pub fn wants_default(requested: &str) -> bool {
+    let requested = requested.trim();
+    requested.is_empty()
+        || requested.eq_ignore_ascii_case(AUTO)
+        || requested.to_ascii_lowercase().ends_with("/auto")
 }
 
 /// The plan for a request that no skill routes.
@@ -194,13 +198,16 @@ mod tests {
     #[test]
     fn the_current_model_is_the_first_that_applies() {
         let mut config = Config::default();
-        assert_eq!(current("small", &config, &directory(true)), Current::Named(id("small")));
-        assert_eq!(current("gw/auto", &config, &directory(true)), Current::Default(id("big")));
-        assert_eq!(current("", &config, &directory(false)), Current::Default(id("small")));
-        assert_eq!(current("nope", &config, &directory(true)), Current::Unknown);
-        assert_eq!(current("auto", &config, &Directory::default()), Current::None);
+        let big = id("big");
+        let check =
+            |requested: &str, due: Option<&ModelId>| current(requested, &config, &directory(true), due);
+        assert_eq!(check("small", Some(&big)), Current::Named(id("small")));
+        assert_eq!(check("gw/auto", Some(&big)), Current::Default(id("big")));
+        assert_eq!(check("", None), Current::Default(id("small")), "big may be in memory for a route only");
+        assert_eq!(check("nope", Some(&big)), Current::Unknown);
+        assert_eq!(current("auto", &config, &Directory::default(), Some(&big)), Current::None);
         config.model = Some("small".to_owned());
-        assert_eq!(current("auto", &config, &directory(true)), Current::Default(id("small")));
+        assert_eq!(current("auto", &config, &directory(true), Some(&big)), Current::Default(id("small")));
     }
 
     fn route(models: &[&str]) -> Arc<verdict::Route> {

@@ -106,7 +106,7 @@ declare -A pid port=([nginx]=$nginx [floor]=$floor [gateway]=$gateway)
 "$BIN_DIR/floor" stub "$stub" & pids+=($!)
 nginx -e "$work/nginx.log" -c "$work/nginx.conf" & pid[nginx]=$!
 "$BIN_DIR/floor" proxy "$floor" "http://127.0.0.1:$stub" & pid[floor]=$!
-"$BIN_DIR/pointsman" serve --config "$work/pointsman.toml" --data-dir "$work/data" --log warn & pid[gateway]=$!
+"$BIN_DIR/pointsman" serve --config "$work/pointsman.toml" --data-dir "$work/data" --log error & pid[gateway]=$!
 pids+=("${pid[@]}")
 curl -fsS -o /dev/null --retry 60 --retry-delay 1 --retry-all-errors "http://127.0.0.1:$gateway/readyz" 2>/dev/null ||
     { echo "the gateway is not ready after a minute" >&2; exit 1; }

@@ -13,6 +13,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 const CHAT: &str = "/v1/chat/completions";
 const HELLO: &str = r#"{"model":"auto","messages":[{"role":"user","content":"hello"}]}"#;
 
+/// A request, the status of its answer and the error's code.
+type Case<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, &'a str);
+
 async fn call(world: &World, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut request =
         world.http.request(method, format!("{}{path}", world.gateway.url())).body(body.to_vec());
@@ -52,7 +55,7 @@ async fn what_is_wrong_is_said() {
     let unknown = r#"{"model":"nobody","messages":[{"role":"user","content":"hello"}]}"#;
     let long = vec![b' '; 20_001];
     let bomb = compressed(GzipEncoder::new(Vec::new()), &vec![b' '; 1_000_000]).await;
-    let cases: [(Method, &str, &[(&str, &str)], &[u8], u16, &str); 16] = [
+    let cases: [Case; 16] = [
         (Method::POST, CHAT, &[], unknown.as_bytes(), 404, "model_not_found"),
         (Method::GET, CHAT, &[], b"", 404, "not_found"),
         (Method::POST, "/v1/embeddings", &[], b"{}", 404, "not_found"),
@@ -109,10 +112,7 @@ async fn what_is_wrong_is_said() {
     assert!(world.chats().is_empty(), "nothing of it reached a model");
 }
 
-async fn compressed<E: AsyncWrite + Unpin>(mut encoder: E, body: &[u8]) -> Vec<u8>
-where
-    E: Inner,
-{
+async fn compressed(mut encoder: impl AsyncWrite + Unpin + Inner, body: &[u8]) -> Vec<u8> {
     encoder.write_all(body).await.unwrap();
     encoder.shutdown().await.unwrap();
     encoder.inner()

@@ -6,6 +6,6 @@ mod folder;
 mod front;
 mod requests;
 mod sessions;
-//TMP mod skills;
+mod skills;
 mod swap;
 mod tidy;

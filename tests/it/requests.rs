@@ -64,11 +64,11 @@ async fn the_text_alone_is_translated() {
             "Wo ist der Bahnhof?",
         ),
         (
-            openclaw::request("Translate into German:\n\nThe dog sleeps in the garden.", &[]),
-            "The dog sleeps in the garden.",
+            openclaw::request("Translate from English into German:\n\nI would like a coffee, please.", &[]),
+            "I would like a coffee, please.",
             "en",
             "de",
-            "Der Hund schläft im Garten.",
+            "Ich hätte gern einen Kaffee, bitte.",
         ),
         (last_answer, "Good morning.", "en", "hi", "सुप्रभात।"),
     ];

@@ -40,8 +40,7 @@ async fn a_swap_waits_for_the_stream_of_another_session() {
     let world = Arc::new(World::start(lmstudio().fault(stall(5, GENERAL))).await);
     let mut long = world.open("a", &says("write 800 words")).await;
     long.until("data: ").await;
-    let other = world.clone();
-    let translation = tokio::spawn(async move { other.ask("b", &says(TRANSLATE)).await });
+    let translation = world.ask_beside("b", &says(TRANSLATE));
     world.waiting_for(SPECIALIST, 1).await;
     assert_eq!(world.resident(), [(GENERAL.to_owned(), CONTEXT)]);
     assert_eq!(world.happened(|event| matches!(event, Event::Unload { .. })), 0);
@@ -65,15 +64,32 @@ async fn a_swap_waits_for_the_stream_of_another_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_request_during_a_swap_waits_for_the_first_model() {
+    // While the specialist is loaded, while it answers, while nothing is there, while the first model comes back.
+    let faults = [hang_load(SPECIALIST), stall(1, SPECIALIST), hang_load(GENERAL)];
+    for fault in faults {
+        let world = Arc::new(World::start(lmstudio().fault(fault.clone())).await);
+        let translation = world.ask_beside("a", &says(TRANSLATE));
+        world.held().await;
+        let plain = world.ask_beside("b", &says("hello"));
+        world.waiting_for(GENERAL, 1).await;
+        world.lmstudio.release(None);
+        assert!(translation.await.unwrap().text().contains(TRANSLATED));
+        let plain = plain.await.unwrap();
+        assert_eq!(plain.text(), format!("[{GENERAL}] You wrote: hello"), "{fault:?} {plain:?}");
+        world.idle().await;
+        assert_eq!(world.resident(), [(GENERAL.to_owned(), CONTEXT)]);
+        assert_eq!((world.loads(SPECIALIST), world.loads(GENERAL)), (1, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_translations_share_one_swap() {
     let world = Arc::new(World::start(lmstudio().fault(hang_load(SPECIALIST))).await);
-    let asked: Vec<_> = (0..10)
-        .map(|index| {
-            let world = world.clone();
-            tokio::spawn(async move { world.ask(&format!("s{index}"), &says(TRANSLATE)).await })
-        })
-        .collect();
+    let asked: Vec<_> =
+        (0..10).map(|index| world.ask_beside(&format!("s{index}"), &says(TRANSLATE))).collect();
     world.waiting_for(SPECIALIST, 10).await;
+    world.held().await;
     world.lmstudio.release(Some("load"));
     for asked in asked {
         let answer = asked.await.unwrap();
@@ -139,12 +155,11 @@ async fn a_tool_result_continues_its_turn_and_a_side_call_leaves_it_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_the_queue_is_forgotten() {
     let world = Arc::new(World::start(lmstudio().fault(hang_load(SPECIALIST))).await);
-    let (one, two) = (world.clone(), world.clone());
-    let translation = tokio::spawn(async move { one.ask("a", &says(TRANSLATE)).await });
-    world.waiting_for(SPECIALIST, 1).await;
+    let translation = world.ask_beside("a", &says(TRANSLATE));
+    world.held().await;
     let mut other = says("hello");
     other["model"] = json!(OTHER);
-    let waiting = tokio::spawn(async move { two.ask("b", &other).await });
+    let waiting = world.ask_beside("b", &other);
     world.waiting_for(OTHER, 1).await;
     waiting.abort();
     world.waiting_for(OTHER, 0).await;
@@ -162,11 +177,10 @@ async fn a_client_that_leaves_the_queue_is_forgotten() {
 async fn a_client_that_leaves_during_the_load_leaves_the_baseline_behind() {
     for streamed in [true, false] {
         let world = Arc::new(World::start(lmstudio().fault(hang_load(SPECIALIST))).await);
-        let asking = world.clone();
         let mut body = says(TRANSLATE);
         body["stream"] = json!(streamed);
-        let leaving = tokio::spawn(async move { asking.ask("a", &body).await });
-        world.lmstudio.wait_for_event(|event| matches!(event, Event::FaultHolds { .. })).await;
+        let leaving = world.ask_beside("a", &body);
+        world.held().await;
         leaving.abort();
         world.waiting_for(SPECIALIST, 0).await;
         world.lmstudio.release(Some("load"));
@@ -223,7 +237,7 @@ async fn a_waiting_client_is_told_why_it_waits() {
     let world =
         World::configured(lmstudio().fault(stall(2, GENERAL)), "[limits]\nstream_grace = \"0s\"\n").await;
     let mut long = world.open("a", &says("write 50 words")).await;
-    long.until("river").await;
+    long.until("the ").await;
     let mut waiting = world.open("b", &says(TRANSLATE)).await;
     waiting.until("for translategemma-12b-it").await;
     let is_told = |report: &Report| {

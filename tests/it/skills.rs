@@ -491,7 +491,7 @@ async fn capabilities_answer_as_granted() {
         assert_eq!(reply(&skills.generation().decide(&turn("")).await), expected);
         for wish in house.wishes.lock().unwrap().iter() {
             assert_eq!((wish.skill.as_str(), wish.model.as_str(), wish.all), ("asks", "otter", true));
-            assert_eq!(wish.request, Some(RequestId::new("r-1")));
+            assert_eq!(wish.session, Some(SessionKey::new("s-1")));
         }
         let status = &skills.statuses()[0];
         assert_eq!(status.grants.len() + status.denied.len(), 8, "{status:?}");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lmstudio_emulator::fault::Route;
@@ -13,6 +14,7 @@ use pointsman::residency::Report;
 use pointsman::telemetry::Record;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::live::Live;
 
@@ -142,6 +144,12 @@ impl World {
         Answer::read(self.send(session, body).await).await
     }
 
+    /// The same beside the scenario; aborting it is the client's leaving.
+    pub fn ask_beside(self: &Arc<Self>, session: &str, body: &Value) -> JoinHandle<Answer> {
+        let (world, session, body) = (self.clone(), session.to_owned(), body.clone());
+        beside(async move { world.ask(&session, &body).await })
+    }
+
     /// A chat request of this session whose answer is read as it comes.
     ///
     /// # Panics
@@ -211,6 +219,11 @@ impl World {
             report.waiters.iter().filter(|waiter| waiter.model.key() == model).count() == count
         })
         .await;
+    }
+
+    /// Waits until a request hangs in a fault.
+    pub async fn held(&self) {
+        self.lmstudio.wait_for_event(|event| matches!(event, Event::FaultHolds { .. })).await;
     }
 
     /// The chat requests that reached LM Studio, in order.
@@ -330,6 +343,12 @@ impl Answer {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
+}
+
+/// Runs beside the scenario.
+#[expect(clippy::disallowed_methods, reason = "the scenario's runtime ends it with everything else")]
+pub fn beside<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(future)
 }
 
 /// A chat request with one user message.

@@ -92,7 +92,9 @@ impl Default for Limits {
             host_calls_max: 1000,
             log_lines_max: 64,
             log_bytes_max: 16 << 10,
-            reuse_max: 1000,
+            // A guest that reads word lists takes tens of milliseconds to configure: replaced after a thousand calls, it
+            // would spend more on that than on all its answers. What it leaks is bounded by its growth.
+            reuse_max: 100_000,
             reuse_growth_bytes_max: 4 << 20,
             instances_max: NonZeroU32::MIN.saturating_add(63),
             warm_max: 8,

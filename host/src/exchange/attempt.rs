@@ -85,7 +85,10 @@ async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
         tried = once(job, attempt, recast).await;
         match &tried {
             Err(Failed::Again(error)) => {
-                tracing::debug!(request = %job.turn.request_id, "asking again: {error}")
+                tracing::debug!(request = %job.turn.request_id, "asking again: {error}");
+                // The owner takes ends in before it answers: from here on no gate of an instance that was found gone
+                // is open. After a shutdown there is no answer, and the next claim is refused.
+                let _ = job.gateway.residency.report().await;
             }
             _ => break,
         }

@@ -8,8 +8,8 @@ use http::HeaderMap;
 
 use super::Gateway;
 use crate::error::{Error, Fault};
-use crate::id::RequestId;
-use crate::model::Directory;
+use crate::id::{ModelId, RequestId};
+use crate::model::{Directory, Kind};
 use crate::route::{self, Current, Plan};
 use crate::session::key;
 use crate::session::table::{Facts, Held, Standing};
@@ -66,6 +66,17 @@ pub(super) fn attach(
     }
     .to_owned();
     standing
+}
+
+/// The language model that is due in memory when nobody needs anything else, the one chosen last; looked up only where
+/// the request's model depends on it. What is in memory at this moment may be there for somebody's route.
+pub(super) async fn due(gateway: &Gateway, requested: &str, directory: &Directory) -> Option<ModelId> {
+    if !route::wants_default(requested) || gateway.routes.model.is_some() {
+        return None;
+    }
+    let report = gateway.residency.report().await?;
+    let is_language = |id: &ModelId| directory.get(id).is_some_and(|model| model.kind == Kind::Language);
+    report.baseline.into_iter().rev().map(|entry| entry.model).find(is_language)
 }
 
 /// The turn as skills see it.

@@ -11,6 +11,7 @@ use crate::id::ModelId;
 use crate::residency::{Claim, Progress, Purpose};
 use crate::route::{Attempt, Plan};
 use crate::session::table::{self, Standing};
+use crate::skill::Hook;
 use crate::splice::body::{Ending, Ends, Outcome};
 use crate::telemetry::{self, Record};
 use crate::turn::Turn;
@@ -167,8 +168,11 @@ impl Job {
             sessions.ended(now.into_std(), &self.turn.session, end);
         }
         self.complete(&mut record, &ending, now, status);
-        let outcome = self.outcome(&record, &ending, candidate, now - self.started);
-        self.gateway.skills.events().send(Event::RequestFinished(Box::new(outcome)));
+        // Telling nobody would still copy a dozen strings and wake a task.
+        if self.gateway.skills.generation().has(Hook::Event) {
+            let outcome = self.outcome(&record, &ending, candidate, now - self.started);
+            self.gateway.skills.events().send(Event::RequestFinished(Box::new(outcome)));
+        }
         log(&record);
         self.gateway.ring.push(record);
     }

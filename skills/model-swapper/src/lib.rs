@@ -167,9 +167,11 @@ impl ModelSwapper {
         let candidates =
             models.flat_map(|model| recipe::translate(&model, intent.recipe, &translation)).collect();
         let picture = if translation.piece == Piece::Picture { " (image)" } else { "" };
-        let task = if intent.pictured() { "translate" } else { intent.name.as_str() };
-        let name = if task == intent.name { task } else { intent.name.as_str() };
-        self.route(intent, candidates, format!("{name}: {} → {}{picture}", source.name(), target.name()))
+        self.route(
+            intent,
+            candidates,
+            format!("{}: {} → {}{picture}", intent.name, source.name(), target.name()),
+        )
     }
 
     fn reading(&self, intent: &Intent, turn: &Turn) -> Option<Route> {

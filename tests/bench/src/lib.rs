@@ -16,7 +16,7 @@ const REQUEST_BYTES: usize = 40 * 1024;
 const TOOLS: usize = 12;
 
 /// A tool's output: source code, about one escape in twenty bytes.
-const CODE: &str = "    let entry = self.index.get(\"path\");\n\tif entry.is_none() { return Err(\"no \\\"entry\\\"\".into()); }\n";
+const CODE: &str = "    let entry = self.index.get(\"path\")?;\n\tself.lock.replace(entry.id, \"held\");\n";
 
 /// What the user says last. No skill that ships with the gateway routes it.
 pub const QUESTION: &str = "The integration test for the index fails on the second run, and only when the folder was \
@@ -33,7 +33,7 @@ pub fn request(stream: bool) -> Vec<u8> {
         let call =
             json!({"id": id, "type": "function", "function": {"name": "read_file", "arguments": arguments}});
         messages.push(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
-        messages.push(json!({"role": "tool", "tool_call_id": id, "content": CODE.repeat(40)}));
+        messages.push(json!({"role": "tool", "tool_call_id": id, "content": CODE.repeat(20)}));
     }
     messages.push(json!({"role": "assistant", "content": prose(1024)}));
     messages.push(json!({"role": "user", "content": QUESTION}));
