@@ -4,6 +4,7 @@
 //! There is no task per request. While a client waits, its future is polled by its connection; once its stream is open,
 //! its body is. Dropping either leaves the queue or closes the upstream, and the lease is given back exactly once.
 
+mod account;
 mod attempt;
 mod decide;
 mod job;
@@ -20,14 +21,16 @@ use crate::error::{Error, Fault};
 use crate::id::RequestId;
 use crate::residency::Residency;
 use crate::route;
-use crate::session::{key, table};
+use crate::session::table;
 use crate::skill::Skills;
 use crate::splice::body::ResponseBody;
-use crate::telemetry::{Record, Ring};
+use crate::telemetry::Ring;
 use crate::upstream::Upstream;
 use crate::wire::chat;
-use decide::Decided;
+use account::{Account, Finish};
+use decide::{Case, Decided};
 use job::Job;
+use respond::Reply;
 pub use respond::error_in_full;
 
 /// What every exchange shares.
@@ -86,40 +89,50 @@ impl Default for Limits {
 
 /// Serves one chat request.
 pub async fn chat(gateway: &Arc<Gateway>, inbound: Inbound) -> Response<ResponseBody> {
-    let id = gateway.next_request();
-    let mut record = Record { request: id.to_string(), ..Record::default() };
-    match serve(gateway, inbound, id, &mut record).await {
-        Ok(response) => response,
-        Err(error) => respond::refused(gateway, record, &error),
+    let Inbound { headers, body, client } = inbound;
+    let account = Account::open(gateway, client);
+    let finish = Finish::new(account.clone());
+    match prepare(&account, headers, body).await {
+        Ok(Prepared::Serve(job)) => respond::serve(job, finish).await,
+        Ok(Prepared::Reply(reply)) => respond::reply(&account, &reply, finish),
+        Err(error) => respond::refuse(&account, &error, finish),
     }
 }
 
-async fn serve(
-    gateway: &Arc<Gateway>,
-    inbound: Inbound,
-    id: RequestId,
-    record: &mut Record,
-) -> Result<Response<ResponseBody>, Error> {
-    if gateway.upstream.is_loop(&inbound.headers) {
+/// What is to be done with a request, with all that doing it takes.
+enum Prepared {
+    Serve(Arc<Job>),
+    Reply(Reply),
+}
+
+/// Read, attach, decide.
+async fn prepare(account: &Arc<Account>, headers: HeaderMap, body: Bytes) -> Result<Prepared, Error> {
+    let gateway = &account.gateway;
+    if gateway.upstream.is_loop(&headers) {
         let message = "this request has come through this gateway before: a provider's url points back at it";
         return Err(Error::new(Fault::Client, 508, "loop", message));
     }
-    let request = chat::Request::read(inbound.body).map_err(|error| Error::bad_request(error.to_string()))?;
-    let standing = decide::attach(gateway, &inbound.headers, &request, record);
+    let request = chat::Request::read(body).map_err(|error| Error::bad_request(error.to_string()))?;
+    let (session, standing) = decide::attach(account, &headers, &request);
     let directory = gateway.residency.directory();
-    let due = decide::due(gateway, &request.model, &directory).await;
-    let current = route::current(&request.model, &gateway.routes, &directory, due.as_ref());
-    let turn = decide::turn(gateway, &request, &id, &current, inbound.client, record);
-    let decided = decide::decide(gateway, &turn, &standing, &current, &directory, record).await?;
-    let (plan, patches) = match decided {
-        Decided::Serve { plan, patches } => (plan, patches),
+    let held = standing.held().map(|held| &*held.route);
+    let current = route::current(&request.model, held, &gateway.routes, &directory);
+    let case = Case {
+        request: &request,
+        session: &session,
+        standing: &standing,
+        current: &current,
+        directory: &directory,
+    };
+    let (plan, patches, weight) = match decide::decide(account, &case).await? {
+        Decided::Serve { plan, patches, weight } => (plan, patches, weight),
         Decided::Reply(text) => {
-            return Ok(respond::reply(gateway, std::mem::take(record), &id, &turn, &text));
+            return Ok(Prepared::Reply(Reply { streaming: request.stream, model: request.model, text }));
         }
     };
-    let job =
-        Job::new(gateway, request, inbound.headers, turn, plan, patches, &standing, std::mem::take(record));
-    respond::respond(job).await
+    let (account, progress) = (account.clone(), Arc::default());
+    let job = Job { account, request, headers, session, plan, patches, weight, progress };
+    Ok(Prepared::Serve(Arc::new(job)))
 }
 
 // === impl Gateway ===
@@ -127,15 +140,5 @@ async fn serve(
 impl Gateway {
     fn next_request(&self) -> RequestId {
         RequestId::new(format!("r{:x}", self.counter.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    fn session_hints<'a>(&self, headers: &'a HeaderMap, request: &'a chat::Request) -> key::Hints<'a> {
-        key::Hints {
-            headers,
-            cache_key: request.cache_key.as_deref(),
-            user_id: request.user_id.as_deref(),
-            first_user_text: request.first_user_text(),
-            api_key: headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
-        }
     }
 }

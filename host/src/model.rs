@@ -86,6 +86,8 @@ pub struct Directory {
     models: Vec<Model>,
     /// Configured alias → the name it stands for.
     aliases: Vec<(String, String)>,
+    /// The baseline, the one chosen last is last.
+    due: Vec<ModelId>,
 }
 
 // === impl Model ===
@@ -154,7 +156,20 @@ impl InstanceState {
 impl Directory {
     /// A snapshot of these models; `aliases` are pairs of a configured alias and the name it stands for.
     pub fn new(models: Vec<Model>, aliases: Vec<(String, String)>) -> Self {
-        Self { models, aliases }
+        Self { models, aliases, due: Vec::new() }
+    }
+
+    /// The same with the models that are due in memory when nobody needs anything else: the baseline, the one chosen
+    /// last is last.
+    #[must_use]
+    pub fn with_due(self, due: Vec<ModelId>) -> Self {
+        Self { due, ..self }
+    }
+
+    /// The models that are due in memory when nobody needs anything else: the baseline, of every kind, the one chosen
+    /// last is last. What is in memory at this moment may be there for somebody's route; this is not touched by it.
+    pub fn due(&self) -> &[ModelId] {
+        &self.due
     }
 
     /// Every model, in the providers' order.

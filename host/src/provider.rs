@@ -162,7 +162,7 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// The same call may succeed when made again at once.
+    /// The same call may succeed when made again at once: somebody broke it off, and it had not failed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Aborted(_))
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::id::{ModelId, SkillName};
-use crate::model::{Directory, Kind};
+use crate::model::{Directory, Kind, Model};
 use crate::turn::verdict::{self, Afterwards, Candidate, Swap};
 
 /// The virtual model that every list names: the session's default, unless a skill routes.
@@ -85,23 +85,33 @@ impl Current {
     }
 }
 
-/// The requested model if known, else the configured default, the model that is due in memory at rest, the smallest
-/// language model. A model that is in memory for somebody's route only is nobody's default.
-pub fn current(requested: &str, config: &Config, directory: &Directory, due: Option<&ModelId>) -> Current {
+/// The first that applies: the model of a route that holds, the requested one if known, the configured default, the
+/// language model that is due in memory at rest (what is there now may be there for somebody's route), the smallest.
+pub fn current(
+    requested: &str,
+    held: Option<&verdict::Route>,
+    config: &Config,
+    directory: &Directory,
+) -> Current {
+    let of_held = |held: &verdict::Route| held.candidates.iter().find_map(|it| directory.find(&it.model));
+    if let Some(model) = held.and_then(of_held) {
+        return Current::Default(model.id.clone());
+    }
     if !wants_default(requested) {
         let named = directory.find(requested.trim());
         return named.map_or(Current::Unknown, |model| Current::Named(model.id.clone()));
     }
     let configured = config.model.as_deref().and_then(|name| directory.find(name));
-    let due = || due.and_then(|id| directory.get(id));
     let languages = || directory.models().iter().filter(|model| model.kind == Kind::Language);
+    let is_language = |model: &&Model| model.kind == Kind::Language;
+    let due = || directory.due().iter().rev().filter_map(|id| directory.get(id)).find(is_language);
     let smallest = || languages().min_by_key(|model| model.size_bytes.unwrap_or(u64::MAX));
     let default = configured.or_else(due).or_else(smallest);
     default.map_or(Current::None, |model| Current::Default(model.id.clone()))
 }
 
 /// The request names no model, or `auto`, with or without a provider in front.
-pub fn wants_default(requested: &str) -> bool {
+fn wants_default(requested: &str) -> bool {
     let requested = requested.trim();
     requested.is_empty()
         || requested.eq_ignore_ascii_case(AUTO)
@@ -198,16 +208,22 @@ mod tests {
     #[test]
     fn the_current_model_is_the_first_that_applies() {
         let mut config = Config::default();
-        let big = id("big");
-        let check =
-            |requested: &str, due: Option<&ModelId>| current(requested, &config, &directory(true), due);
-        assert_eq!(check("small", Some(&big)), Current::Named(id("small")));
-        assert_eq!(check("gw/auto", Some(&big)), Current::Default(id("big")));
-        assert_eq!(check("", None), Current::Default(id("small")), "big may be in memory for a route only");
-        assert_eq!(check("nope", Some(&big)), Current::Unknown);
-        assert_eq!(current("auto", &config, &Directory::default(), Some(&big)), Current::None);
+        let due = directory(true).with_due(vec![id("small"), id("big"), id("embed")]);
+        let check = |requested: &str, directory: &Directory| current(requested, None, &config, directory);
+        assert_eq!(check("small", &due), Current::Named(id("small")));
+        assert_eq!(check("gw/auto", &due), Current::Default(id("big")), "the language model chosen last");
+        let for_a_route = directory(true);
+        assert_eq!(
+            check("", &for_a_route),
+            Current::Default(id("small")),
+            "big is in memory for a route only"
+        );
+        assert_eq!(check("nope", &due), Current::Unknown);
+        assert_eq!(check("auto", &Directory::default()), Current::None);
+        let held = route(&["nope", "small"]);
+        assert_eq!(current("big", Some(&held), &config, &due), Current::Default(id("small")));
         config.model = Some("small".to_owned());
-        assert_eq!(current("auto", &config, &directory(true), Some(&big)), Current::Default(id("small")));
+        assert_eq!(current("auto", None, &config, &due), Current::Default(id("small")));
     }
 
     fn route(models: &[&str]) -> Arc<verdict::Route> {

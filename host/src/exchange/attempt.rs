@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::job::Job;
 use crate::error::{Error, Fault};
+use crate::id::ModelId;
 use crate::residency::{End, Lease, Reason, Refused, TurnAfter};
 use crate::route::Attempt;
 use crate::splice::body::Opened;
@@ -44,100 +45,109 @@ pub(super) enum Content {
 enum Failed {
     /// The next attempt may do better.
     Next(Error),
-    /// It is the request's own fault.
-    Stop(Error),
+    /// The next attempt on another model may do better.
+    NotThisModel(Error),
+    /// It may not push other models out now; nothing has failed.
+    WouldSwap(Error),
     /// The same attempt may do better: the instance was not there, or the provider stumbled.
     Again(Error),
+    /// It is the request's own fault.
+    Stop(Error),
 }
 
-/// Tries each attempt of the plan until one answers.
+/// Tries each attempt of the plan until one answers. Where all fail, the client is told of the first failure: it is that of
+/// the model it was meant for.
 pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
-    let mut first_failure = None;
+    let (mut first_failure, mut would_swap) = (None, None);
+    let mut not_loadable: Vec<&ModelId> = Vec::new();
     for attempt in &job.plan.attempts {
+        if not_loadable.contains(&&attempt.model) {
+            continue;
+        }
+        if attempt.candidate.is_none() && first_failure.is_none() && would_swap.is_some() {
+            job.account.unroute();
+        }
         match try_attempt(&job, attempt).await {
             Ok(answer) => return Ok(answer),
             Err(Failed::Stop(error)) => return Err(error),
-            Err(Failed::Next(error) | Failed::Again(error)) => {
-                first_failure.get_or_insert(error);
+            Err(Failed::WouldSwap(error)) => would_swap = would_swap.or(Some(error)),
+            Err(Failed::Next(error) | Failed::Again(error)) => first_failure = first_failure.or(Some(error)),
+            Err(Failed::NotThisModel(error)) => {
+                not_loadable.push(&attempt.model);
+                first_failure = first_failure.or(Some(error));
             }
         }
     }
     let nothing =
         || Error::new(Fault::Gateway, 503, "no_candidates", "the route names no model that could be tried");
-    Err(first_failure.unwrap_or_else(nothing))
+    Err(first_failure.or(would_swap).unwrap_or_else(nothing))
 }
 
 async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
-    let recast = job.prompt(attempt).is_some() || job.candidate(attempt).is_some_and(|it| it.patch.is_some());
-    let recast = recast || !job.patches.is_empty();
-    job.begin(
-        attempt,
-        if job.prompt(attempt).is_some() {
-            "prompt"
-        } else if recast {
-            "patched"
-        } else {
-            "conversation"
-        },
-    );
-    let mut tried = Err(Failed::Next(Error::new(Fault::Gateway, 503, "not_tried", "not tried")));
-    for _ in 0..TRIES {
-        tried = once(job, attempt, recast).await;
-        match &tried {
-            Err(Failed::Again(error)) => {
-                tracing::debug!(request = %job.turn.request_id, "asking again: {error}");
-                // The owner takes ends in before it answers: from here on no gate of an instance that was found gone
-                // is open. After a shutdown there is no answer, and the next claim is refused.
-                let _ = job.gateway.residency.report().await;
-            }
-            _ => break,
-        }
+    let sent = match (job.prompt(attempt), job.patches(attempt).next()) {
+        (Some(_), _) => "prompt",
+        (None, Some(_)) => "patched",
+        (None, None) => "conversation",
+    };
+    job.account.begin(attempt, sent);
+    let mut tried = once(job, attempt).await;
+    for _ in 1..TRIES {
+        let Err(Failed::Again(error)) = &tried else { break };
+        tracing::debug!(request = %job.account.id, "asking again: {error}");
+        // Until the owner has seen the last try's end, the gate of an instance that is gone may still be open.
+        job.account.gateway.residency.settled().await;
+        tried = once(job, attempt).await;
     }
-    if let Err(Failed::Next(error) | Failed::Stop(error) | Failed::Again(error)) = &tried {
-        job.note_attempt(|attempt| attempt.outcome.clone_from(&error.message));
+    if let Err(failed) = &tried {
+        let message = failed.error().message.clone();
+        job.account.note_attempt(|attempt| attempt.outcome = message);
     }
     tried
 }
 
 /// One acquisition and one exchange.
-async fn once(job: &Job, attempt: &Attempt, recast: bool) -> Result<Answer, Failed> {
+async fn once(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
     let prompt_tokens = match job.prompt(attempt) {
-        Some(_) => compose::estimated_tokens(&composed(job, attempt, attempt.model.key(), recast)?),
+        Some(_) => compose::estimated_tokens(&composed(job, attempt, attempt.model.key())?),
         None => job.request.estimated_tokens(),
     };
     let asked = Instant::now();
-    let lease = job.gateway.residency.acquire(job.claim(attempt, prompt_tokens)).await.map_err(refused)?;
+    let gateway = &job.account.gateway;
+    let lease = gateway.residency.acquire(job.claim(attempt, prompt_tokens)).await.map_err(refused)?;
     note_grant(job, &lease, asked);
-    let body = composed(job, attempt, lease.instance().as_str(), recast)?;
-    job.note(|record| record.placeholders = body.placeholders);
-    let limit = job.gateway.limits.answer_timeout;
+    let body = composed(job, attempt, lease.instance().as_str())?;
+    job.account.note(|record| record.placeholders = body.placeholders);
+    let limit = gateway.limits.answer_timeout;
     let exchanged = tokio::time::timeout(limit, exchange(job, attempt, lease, body)).await;
     let answer = exchanged.unwrap_or_else(|_| {
         let message = format!("no answer within {} s", limit.as_secs());
         Err(Failed::Next(Error::new(Fault::Provider, 504, "provider_timeout", message)))
     });
     match answer {
-        Err(Failed::Stop(error)) if recast => Err(Failed::Next(error)),
+        // What the server refuses may be what a skill made of the request.
+        Err(Failed::Stop(error)) if is_recast(job, attempt) => Err(Failed::Next(error)),
         other => other,
     }
 }
 
-fn composed(job: &Job, attempt: &Attempt, instance: &str, recast: bool) -> Result<Composed, Failed> {
-    let directory = job.gateway.residency.directory();
+fn is_recast(job: &Job, attempt: &Attempt) -> bool {
+    job.prompt(attempt).is_some() || job.patches(attempt).next().is_some()
+}
+
+fn composed(job: &Job, attempt: &Attempt, instance: &str) -> Result<Composed, Failed> {
+    let directory = job.account.gateway.residency.directory();
     let model = directory.get(&attempt.model);
     let takes = |part: &crate::wire::chat::MediaPart| model.is_none_or(|model| model.takes(part.kind));
-    if !recast {
+    if !is_recast(job, attempt) {
         return Ok(compose::forward(&job.request, instance, takes));
     }
-    let own = job.candidate(attempt).and_then(|candidate| candidate.patch.as_deref());
-    let patches = job.patches.iter().map(String::as_str).chain(own);
-    compose::recast(&job.request, instance, job.prompt(attempt), patches, takes)
+    compose::recast(&job.request, instance, job.prompt(attempt), job.patches(attempt), takes)
         .map_err(|error| Failed::Next(Error::new(Fault::Skill, 502, "bad_prompt", error.to_string())))
 }
 
 fn note_grant(job: &Job, lease: &Lease, asked: Instant) {
     let timings = lease.timings();
-    job.note_attempt(|attempt| {
+    job.account.note_attempt(|attempt| {
         attempt.instance = Some(lease.instance().to_string());
         attempt.queued_ms = Some(millis(timings.queued.unwrap_or_else(|| asked.elapsed())));
         attempt.drained_ms = timings.drained.map(millis);
@@ -148,7 +158,7 @@ fn note_grant(job: &Job, lease: &Lease, asked: Instant) {
 
 /// Sends the body and reads as much of the answer as has to be there before anything is forwarded.
 async fn exchange(job: &Job, attempt: &Attempt, lease: Lease, body: Composed) -> Result<Answer, Failed> {
-    let sent = job.gateway.upstream.chat(attempt.model.provider(), &job.headers, body.body).await;
+    let sent = job.account.gateway.upstream.chat(attempt.model.provider(), &job.headers, body.body).await;
     let response = match sent {
         Ok(response) => response,
         Err(error) => {
@@ -171,7 +181,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 /// An answer, or an error, that is not streamed.
 async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<Answer, Failed> {
     let (head, body) = response.into_parts();
-    let body = match Limited::new(body, job.gateway.limits.answer_bytes_max).collect().await {
+    let body = match Limited::new(body, job.account.gateway.limits.answer_bytes_max).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) => {
             lease.finish(End::Failed);
@@ -225,7 +235,10 @@ async fn stream(
             None => return Err(ended(lease, End::Failed, broke("the provider closed it".to_owned()))),
         };
         let whole = decoder.feed(chunk, &mut frames);
-        let whole = whole.map_err(|error| broke(error.to_string()))?;
+        let whole = match whole {
+            Ok(whole) => whole,
+            Err(error) => return Err(ended(lease, End::Failed, broke(error.to_string()))),
+        };
         let (mut says_something, mut is_done) = (false, false);
         for frame in frames.drain(..) {
             match watch.frame(&frame) {
@@ -263,8 +276,8 @@ fn ended(lease: Lease, end: End, failed: Failed) -> Failed {
 }
 
 fn note_served(job: &Job, lease: &Lease) {
-    job.note_attempt(|attempt| "served".clone_into(&mut attempt.outcome));
-    job.note(|record| record.model = Some(lease.model().to_string()));
+    job.account.note_attempt(|attempt| "served".clone_into(&mut attempt.outcome));
+    job.account.note(|record| record.model = Some(lease.model().to_string()));
 }
 
 /// With exactly one model loaded, LM Studio lets it answer for a name it does not know. An answer by another known model
@@ -276,7 +289,7 @@ fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
     {
         return Ok(());
     }
-    match job.gateway.residency.directory().exact(named) {
+    match job.account.gateway.residency.directory().exact(named) {
         Some(other) if other.id != *lease.model() => {
             let message = format!("{named} answered in the place of {}, which is gone", lease.instance());
             Err(Failed::Again(Error::new(Fault::Provider, 503, "wrong_model", message)))
@@ -328,6 +341,22 @@ fn refused(refused: Refused) -> Failed {
     error.retry_after = refused.retry_after;
     match refused.reason {
         Reason::ShuttingDown | Reason::QueueFull => Failed::Stop(error),
+        Reason::WouldSwap => Failed::WouldSwap(error),
+        Reason::LoadFailed { .. } => Failed::NotThisModel(error),
         _ => Failed::Next(error),
+    }
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn error(&self) -> &Error {
+        match self {
+            Self::Next(error)
+            | Self::NotThisModel(error)
+            | Self::WouldSwap(error)
+            | Self::Again(error)
+            | Self::Stop(error) => error,
+        }
     }
 }

@@ -2,29 +2,37 @@
 //! skills' verdicts. The chain runs in the skill room and names are resolved in the route room; this is their order.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::Gateway;
+use super::account::Account;
+use super::job::Weight;
 use crate::error::{Error, Fault};
-use crate::id::{ModelId, RequestId};
-use crate::model::{Directory, Kind};
+use crate::id::{SessionKey, SkillName};
+use crate::model::Directory;
 use crate::route::{self, Current, Plan};
 use crate::session::key;
 use crate::session::table::{Facts, Held, Standing};
-use crate::skill::Outcome;
-use crate::skill::StepResult;
+use crate::skill::{Outcome, StepResult};
 use crate::telemetry::{self, Record};
 use crate::turn::verdict::Decision;
 use crate::turn::{LAST_ANSWER_MAX, Protocol, Turn, USER_TEXT_MAX, excerpt};
 use crate::wire::chat::Request;
 
-/// When a refusal that may pass is worth another try.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
 /// Models named in an error message.
 const NAMED_MAX: usize = 12;
+
+/// A skill may refuse for many reasons, but not in the name of the keys: clients that are told 401 give the key up.
+const UNAUTHORISED: u16 = 401;
+
+/// A request, with all that its decision depends on.
+pub(super) struct Case<'a> {
+    pub(super) request: &'a Request,
+    pub(super) session: &'a SessionKey,
+    pub(super) standing: &'a Standing,
+    pub(super) current: &'a Current,
+    pub(super) directory: &'a Directory,
+}
 
 /// How a request will be answered.
 pub(super) enum Decided {
@@ -34,72 +42,124 @@ pub(super) enum Decided {
         plan: Plan,
         /// What skills amended, in order.
         patches: Vec<String>,
+        /// What the request may move.
+        weight: Weight,
     },
     /// By a skill, in the assistant's place.
     Reply(String),
 }
 
+/// What the skills say to a turn.
+enum Said {
+    Route(Plan),
+    Reply(String),
+    Nothing,
+}
+
 /// Finds the request's conversation and how it relates to it.
-pub(super) fn attach(
-    gateway: &Gateway,
-    headers: &HeaderMap,
-    request: &Request,
-    record: &mut Record,
-) -> Standing {
-    let session = key::of(gateway.session_hints(headers, request));
-    record.session = session.to_string();
-    record.agent = key::agent(headers, request.first_user_text());
-    record.requested.clone_from(&request.model);
-    record.streaming = request.stream;
+pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) -> (SessionKey, Standing) {
+    let session = key::of(key::Hints {
+        headers,
+        cache_key: request.cache_key.as_deref(),
+        user_id: request.user_id.as_deref(),
+        first_user_text: request.first_user_text(),
+        api_key: headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+    });
     let facts = Facts {
         continues_turn: request.continues_turn(),
         tools: !request.tools.is_empty(),
         requested: &request.model,
     };
     let now = tokio::time::Instant::now().into_std();
-    let standing =
-        gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner).attach(now, &session, facts);
-    record.standing = match standing {
-        Standing::NewTurn(_) => "new turn",
-        Standing::Continues(_) => "continues",
-        Standing::SideCall => "side call",
-    }
-    .to_owned();
-    standing
+    let mut sessions = account.gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    let standing = sessions.attach(now, &session, facts);
+    drop(sessions);
+    account.attach(&session, !matches!(standing, Standing::SideCall));
+    account.note(|record| {
+        record.session = session.to_string();
+        record.agent = key::agent(headers, request.first_user_text());
+        record.requested.clone_from(&request.model);
+        record.streaming = request.stream;
+        record.standing = match standing {
+            Standing::NewTurn(_) => "new turn",
+            Standing::Continues(..) => "continues",
+            Standing::SideCall => "side call",
+        }
+        .to_owned();
+    });
+    (session, standing)
 }
 
-/// The language model that is due in memory when nobody needs anything else, the one chosen last; looked up only where
-/// the request's model depends on it. What is in memory at this moment may be there for somebody's route.
-pub(super) async fn due(gateway: &Gateway, requested: &str, directory: &Directory) -> Option<ModelId> {
-    if !route::wants_default(requested) || gateway.routes.model.is_some() {
-        return None;
+/// What is to be done with the request.
+pub(super) async fn decide(account: &Account, case: &Case<'_>) -> Result<Decided, Error> {
+    let routes = &account.gateway.routes;
+    let resolve = |held: &Held| {
+        route::routed(held.skill.clone(), held.route.clone(), case.current, routes, case.directory)
+    };
+    let held = || case.standing.held().and_then(resolve);
+    let (plan, patches, weight) = match case.standing {
+        Standing::SideCall => (None, Vec::new(), Weight::Side),
+        Standing::Continues(_, amended) => (held(), amended.to_vec(), Weight::Held),
+        Standing::NewTurn(_) => match ask(account, case).await? {
+            (Said::Route(plan), patches) => (Some(plan), patches, Weight::Decided),
+            (Said::Nothing, patches) => (held(), patches, Weight::Held),
+            (Said::Reply(text), _) => return Ok(Decided::Reply(text)),
+        },
+    };
+    let plan = match plan {
+        Some(plan) => plan,
+        None => plain(account, case)?,
+    };
+    if let Some(routed) = &plan.routed {
+        account.route(routed);
     }
-    let report = gateway.residency.report().await?;
-    let is_language = |id: &ModelId| directory.get(id).is_some_and(|model| model.kind == Kind::Language);
-    report.baseline.into_iter().rev().map(|entry| entry.model).find(is_language)
+    Ok(Decided::Serve { plan, patches, weight })
+}
+
+/// Asks the skills, and notes what they decided for the whole turn.
+async fn ask(account: &Account, case: &Case<'_>) -> Result<(Said, Vec<String>), Error> {
+    let gateway = &account.gateway;
+    gateway.residency.turn_over(case.session);
+    let generation = gateway.skills.generation();
+    let outcome = generation.decide(&turn(account, case)).await;
+    account.note(|record| {
+        record.generation = generation.number();
+        note_steps(&outcome, record);
+    });
+    let patches: Vec<String> = outcome.patches.into_iter().map(|(_, patch)| patch).collect();
+    let said = match outcome.decision {
+        Some((skill, decision)) => verdict(account, case, skill, decision)?,
+        None => Said::Nothing,
+    };
+    let route = match &said {
+        Said::Route(plan) => plan.routed.as_ref().map(|routed| (routed.skill.clone(), routed.route.clone())),
+        Said::Reply(_) | Said::Nothing => None,
+    };
+    if route.is_some() || !patches.is_empty() {
+        let mut sessions = gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.decided(case.session, route, &patches);
+    }
+    Ok((said, patches))
 }
 
 /// The turn as skills see it.
-pub(super) fn turn(
-    gateway: &Gateway,
-    request: &Request,
-    id: &RequestId,
-    current: &Current,
-    client: Option<String>,
-    record: &Record,
-) -> Turn {
+fn turn(account: &Account, case: &Case<'_>) -> Turn {
+    let (request, current) = (case.request, case.current);
     let (user_text, user_text_truncated) = excerpt(&request.user_text, USER_TEXT_MAX);
-    let (last_answer, _) = excerpt_start(&request.last_answer());
+    let mut last_answer = request.last_answer();
+    last_answer.truncate(last_answer.floor_char_boundary(LAST_ANSWER_MAX));
+    let mut agent = None;
+    account.note(|record| agent.clone_from(&record.agent));
     Turn {
-        request_id: id.clone(),
-        session: crate::id::SessionKey::new(record.session.as_str()),
-        agent: record.agent.clone(),
-        client,
+        request_id: account.id.clone(),
+        session: case.session.clone(),
+        agent,
+        client: account.client.clone(),
         protocol: Protocol::ChatCompletions,
         streaming: request.stream,
         requested_model: request.model.clone(),
         current_model: current.model().map(ToString::to_string).unwrap_or_default(),
-        pinned: !gateway.routes.route_named_models && matches!(current, Current::Named(_)),
+        pinned: !account.gateway.routes.route_named_models && matches!(current, Current::Named(_)),
         user_text,
         user_text_truncated,
         last_answer,
@@ -112,113 +172,56 @@ pub(super) fn turn(
     }
 }
 
-fn excerpt_start(text: &str) -> (String, bool) {
-    let mut end = text.len().min(LAST_ANSWER_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    (text.get(..end).unwrap_or_default().to_owned(), end < text.len())
-}
-
-/// What is to be done with the request.
-pub(super) async fn decide(
-    gateway: &Gateway,
-    turn: &Turn,
-    standing: &Standing,
-    current: &Current,
-    directory: &Directory,
-    record: &mut Record,
-) -> Result<Decided, Error> {
-    let resolve = |held: &Held| {
-        route::routed(held.skill.clone(), held.route.clone(), current, &gateway.routes, directory)
-    };
-    let (held, patches) = match standing {
-        Standing::SideCall => (None, Vec::new()),
-        Standing::Continues(held) => (held.as_ref().and_then(resolve), Vec::new()),
-        Standing::NewTurn(held) => {
-            gateway.residency.turn_over(&turn.session);
-            let generation = gateway.skills.generation();
-            record.generation = generation.number();
-            let mut outcome = generation.decide(turn).await;
-            note_steps(&outcome, record);
-            let patches = std::mem::take(&mut outcome.patches).into_iter().map(|(_, patch)| patch).collect();
-            match verdict(gateway, turn, outcome, current, directory, record)? {
-                Some(Decided::Serve { plan, .. }) => (Some(plan), patches),
-                Some(reply) => return Ok(reply),
-                None => (held.as_ref().and_then(resolve), patches),
-            }
-        }
-    };
-    let plan = match held {
-        Some(plan) => plan,
-        None => plain(gateway, turn, current, directory)?,
-    };
-    if let Some(routed) = &plan.routed {
-        record.skill = Some(routed.skill.to_string());
-        record.reason = Some(routed.route.reason.clone());
-    }
-    Ok(Decided::Serve { plan, patches })
-}
-
-/// What a deciding skill's verdict comes to; none where nobody decided, or no model of the route is known.
-fn verdict(
-    gateway: &Gateway,
-    turn: &Turn,
-    outcome: Outcome,
-    current: &Current,
-    directory: &Directory,
-    record: &mut Record,
-) -> Result<Option<Decided>, Error> {
-    let Some((skill, decision)) = outcome.decision else { return Ok(None) };
+/// What a deciding skill's verdict comes to: nothing, where no model of its route is known.
+fn verdict(account: &Account, case: &Case<'_>, skill: SkillName, decision: Decision) -> Result<Said, Error> {
     match decision {
         Decision::Route(decided) => {
             let decided = Arc::new(decided);
-            let plan = route::routed(skill.clone(), decided.clone(), current, &gateway.routes, directory);
-            let Some(plan) = plan else {
-                let names: Vec<_> =
-                    decided.candidates.iter().map(|candidate| candidate.model.as_str()).collect();
-                record
-                    .notes
-                    .push(format!("{skill} routed to models that nobody knows: {}", names.join(", ")));
-                return Ok(None);
-            };
-            let now = tokio::time::Instant::now().into_std();
-            let mut sessions = gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-            sessions.hold(now, &turn.session, skill, decided);
-            Ok(Some(Decided::Serve { plan, patches: Vec::new() }))
+            let routes = &account.gateway.routes;
+            let plan = route::routed(skill.clone(), decided.clone(), case.current, routes, case.directory);
+            if let Some(plan) = plan {
+                return Ok(Said::Route(plan));
+            }
+            let names: Vec<_> = decided.candidates.iter().map(|candidate| candidate.model.as_str()).collect();
+            let note = format!("{skill} routed to models that nobody knows: {}", names.join(", "));
+            tracing::warn!(request = %account.id, "{note}");
+            account.note(|record| record.notes.push(note));
+            Ok(Said::Nothing)
         }
         Decision::Reply(text) => {
-            record.skill = Some(skill.to_string());
-            record.reason = Some("answered in the assistant's place".to_owned());
-            Ok(Some(Decided::Reply(text)))
+            account.note(|record| {
+                record.skill = Some(skill.to_string());
+                record.reason = Some("answered in the assistant's place".to_owned());
+            });
+            Ok(Said::Reply(text))
         }
         Decision::Refuse(refusal) => {
-            record.skill = Some(skill.to_string());
+            account.note(|record| record.skill = Some(skill.to_string()));
+            let status = if refusal.status == UNAUTHORISED { 403 } else { refusal.status };
             let message = format!("{skill}: {}", refusal.message);
-            let error = Error::new(Fault::Skill, refusal.status, "refused_by_skill", message);
-            Err(if matches!(refusal.status, 429 | 503) { error.retry_after(RETRY_AFTER) } else { error })
+            Err(Error::new(Fault::Skill, status, "refused_by_skill", message))
         }
     }
 }
 
 /// The plan of a request that nobody routed.
-fn plain(gateway: &Gateway, turn: &Turn, current: &Current, directory: &Directory) -> Result<Plan, Error> {
-    match current {
+fn plain(account: &Account, case: &Case<'_>) -> Result<Plan, Error> {
+    match case.current {
         Current::Named(model) | Current::Default(model) => {
-            Ok(route::plain(model.clone(), &gateway.routes, directory))
+            Ok(route::plain(model.clone(), &account.gateway.routes, case.directory))
         }
         Current::Unknown => {
-            let keys = directory.models().iter().map(|model| model.id.key());
-            let mut known: Vec<_> = keys.take(NAMED_MAX).collect();
-            if directory.models().len() > NAMED_MAX {
+            let models = case.directory.models();
+            let mut known: Vec<_> = models.iter().map(|model| model.id.key()).take(NAMED_MAX).collect();
+            if models.len() > NAMED_MAX {
                 known.push("…");
             }
-            Err(Error::unknown_model(&turn.requested_model, &known.join(", ")))
+            Err(Error::unknown_model(&case.request.model, &known.join(", ")))
         }
         Current::None => {
             let message = "the provider lists no language model: is LM Studio's server running, with a model downloaded? \
                            `pointsman doctor` looks closer";
-            Err(Error::new(Fault::Provider, 503, "no_models", message).retry_after(RETRY_AFTER))
+            Err(Error::new(Fault::Provider, 503, "no_models", message))
         }
     }
 }

@@ -54,6 +54,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the second witness may take; without it a list is only less exact.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What the server says of a load that somebody broke off, by an unload or in its own window.
+const CANCELLED: &str = "Operation canceled";
+
 /// Bytes of an answer: a list of a thousand models is under one MiB.
 const ANSWER_MAX: usize = 8 * 1024 * 1024;
 
@@ -281,7 +284,9 @@ fn error_of(status: u16, fault: Fault) -> Error {
     match class {
         FaultClass::OutOfMemory => Error::OutOfMemory(message),
         FaultClass::UnknownModel => Error::UnknownModel(message),
-        FaultClass::Aborted => Error::Aborted(message),
+        FaultClass::Aborted if message.contains(CANCELLED) => Error::Aborted(message),
+        // An engine's startup "was aborted" when it died: the same load would end the same way.
+        FaultClass::Aborted => Error::Crashed(message),
         FaultClass::Crashed => Error::Crashed(message),
         FaultClass::Unauthorised => Error::Unauthorised(message),
         FaultClass::Unsupported => Error::Unsupported(message),

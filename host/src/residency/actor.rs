@@ -47,6 +47,7 @@ pub(super) enum Message {
     Wish(Ticket, Wish, oneshot::Sender<Result<Standing, Refused>>),
     SkillGone(SkillName),
     Report(oneshot::Sender<Report>),
+    Settled(oneshot::Sender<()>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -186,6 +187,10 @@ impl Actor {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.planner.report(now()));
             }
+            Message::Settled(answer) => {
+                // The outbox has been handled, as before every message.
+                let _ = answer.send(());
+            }
             Message::Shutdown(answer) => {
                 if self.is_stopped {
                     let _ = answer.send(());
@@ -256,7 +261,7 @@ impl Actor {
             self.shared.outbox.clone(),
             (seat.model, grant.instance),
             (seat.session, seat.purpose),
-            (grant.context_length, grant.timings),
+            grant.timings,
         );
         let _ = seat.answer.send(Ok(lease));
     }

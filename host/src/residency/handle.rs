@@ -121,7 +121,7 @@ impl Residency {
             self.shared.outbox.clone(),
             (claim.model.clone(), door.instance.clone()),
             (claim.session.clone(), claim.purpose),
-            (door.context_length, Timings::default()),
+            Timings::default(),
         ))
     }
 
@@ -172,6 +172,17 @@ impl Residency {
         let (answer, report) = oneshot::channel();
         self.mailbox.send(Message::Report(answer)).await.ok()?;
         report.await.ok()
+    }
+
+    /// Answers when the owner has taken in every end, turn and departure that happened before: what is asked next, it
+    /// decides knowing them. For whoever was told that an instance is gone and claims again. At once after the
+    /// shutdown.
+    pub async fn settled(&self) {
+        let (answer, settled) = oneshot::channel();
+        if self.mailbox.send(Message::Settled(answer)).await.is_ok() {
+            // An owner that is gone takes nothing in any more.
+            let _ = settled.await;
+        }
     }
 
     /// Refuses new claims, drains, goes back to the baseline. Answers when that is done or `shutdown_timeout` is over;

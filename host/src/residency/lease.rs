@@ -20,7 +20,6 @@ use crate::id::{InstanceId, ModelId, SessionKey};
 #[must_use = "a lease that is dropped is a cancelled exchange"]
 pub struct Lease {
     core: Arc<Core>,
-    context_length: Option<u32>,
     timings: Timings,
 }
 
@@ -114,7 +113,7 @@ impl Lease {
         outbox: Arc<Outbox>,
         (model, instance): (ModelId, InstanceId),
         (session, purpose): (SessionKey, Purpose),
-        (context_length, timings): (Option<u32>, Timings),
+        timings: Timings,
     ) -> Self {
         let core = Core {
             gate,
@@ -127,7 +126,7 @@ impl Lease {
             released: AtomicBool::new(false),
             abort: Mutex::new(None),
         };
-        Self { core: Arc::new(core), context_length, timings }
+        Self { core: Arc::new(core), timings }
     }
 
     /// The model leased.
@@ -138,11 +137,6 @@ impl Lease {
     /// The instance to name upstream.
     pub fn instance(&self) -> &InstanceId {
         &self.core.instance
-    }
-
-    /// Tokens of context the instance has, where the provider says.
-    pub fn context_length(&self) -> Option<u32> {
-        self.context_length
     }
 
     /// What the claim waited for.

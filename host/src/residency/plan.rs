@@ -119,7 +119,6 @@ pub(super) enum Effect {
 pub(super) struct Grant {
     pub(super) gate: Arc<Gate>,
     pub(super) instance: InstanceId,
-    pub(super) context_length: Option<u32>,
     pub(super) timings: Timings,
 }
 
@@ -310,7 +309,8 @@ impl Planner {
         self.answer_wishes();
         self.tell_waiters();
         self.advance_shutdown();
-        if std::mem::take(&mut self.published_is_stale) {
+        let is_due_anew = self.baseline.take_changed();
+        if std::mem::take(&mut self.published_is_stale) || is_due_anew {
             self.effects.push(Effect::Publish);
         }
     }

@@ -113,7 +113,6 @@ pub struct UnderWay {
 pub(super) struct Door {
     pub(super) gate: Arc<Gate>,
     pub(super) instance: InstanceId,
-    pub(super) context_length: Option<u32>,
     /// Estimated prompts of so many tokens need no reload.
     pub(super) serves_up_to: u32,
 }

@@ -17,7 +17,7 @@ pub const IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long turn holds live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// A turn's route ends this long after it was decided, whatever happens.
+    /// A turn's route ends this long after its last answer.
     pub turn_timeout: Duration,
     /// A turn's route ends this long after an error or a cancel.
     pub error_grace: Duration,
@@ -34,6 +34,8 @@ pub struct Table {
 struct Session {
     main: Caller,
     held: Option<Held>,
+    /// What skills amended at the turn's first request; it holds for all of the turn.
+    amended: Arc<[String]>,
     used: Instant,
 }
 
@@ -51,6 +53,7 @@ pub struct Held {
     pub skill: SkillName,
     /// What was decided.
     pub route: Arc<Route>,
+    /// When a turn's route ends by itself; none while a request of the turn is running.
     ends: Option<Instant>,
 }
 
@@ -70,8 +73,8 @@ pub struct Facts<'a> {
 pub enum Standing {
     /// The user said something: skills are asked. A session hold applies where they pass.
     NewTurn(Option<Held>),
-    /// Tool results of a turn that was decided before.
-    Continues(Option<Held>),
+    /// Tool results of a turn that was decided before, with what skills amended then.
+    Continues(Option<Held>, Arc<[String]>),
     /// A title, a summary: neither asks skills nor moves the conversation's route.
     SideCall,
 }
@@ -95,6 +98,18 @@ impl Default for Config {
     }
 }
 
+// === impl Standing ===
+
+impl Standing {
+    /// The route of an earlier request that holds for this one unless skills decide otherwise.
+    pub fn held(&self) -> Option<&Held> {
+        match self {
+            Self::NewTurn(held) | Self::Continues(held, _) => held.as_ref(),
+            Self::SideCall => None,
+        }
+    }
+}
+
 // === impl Table ===
 
 impl Table {
@@ -108,8 +123,13 @@ impl Table {
         let caller = Caller { requested: facts.requested.to_owned(), tools: facts.tools };
         let Some(session) = self.sessions.get_mut(key).filter(|session| now - session.used < IDLE_MAX) else {
             self.make_room(now);
-            self.sessions.insert(key.clone(), Session { main: caller, held: None, used: now });
-            return if facts.continues_turn { Standing::Continues(None) } else { Standing::NewTurn(None) };
+            let session = Session { main: caller, held: None, amended: Arc::default(), used: now };
+            self.sessions.insert(key.clone(), session);
+            return if facts.continues_turn {
+                Standing::Continues(None, Arc::default())
+            } else {
+                Standing::NewTurn(None)
+            };
         };
         session.used = now;
         if session.main.tools && !caller.tools && session.main.requested != caller.requested {
@@ -118,32 +138,46 @@ impl Table {
         session.main = caller;
         session.held.take_if(|held| held.ends.is_some_and(|ends| ends <= now));
         if facts.continues_turn {
-            return Standing::Continues(session.held.clone());
+            if let Some(held) = &mut session.held {
+                held.ends = None;
+            }
+            return Standing::Continues(session.held.clone(), session.amended.clone());
         }
         session.held.take_if(|held| held.route.hold == Hold::Turn);
+        session.amended = Arc::default();
         Standing::NewTurn(session.held.clone())
     }
 
-    /// A skill's route comes into force and replaces the one before.
-    pub fn hold(&mut self, now: Instant, key: &SessionKey, skill: SkillName, route: Arc<Route>) {
-        let ends = (route.hold == Hold::Turn).then(|| now + self.config.turn_timeout);
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.held = Some(Held { skill, route, ends });
+    /// What skills decided for a turn: a route, which replaces the one before, and amendments.
+    pub fn decided(&mut self, key: &SessionKey, route: Option<(SkillName, Arc<Route>)>, amended: &[String]) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.amended = amended.into();
+        if let Some((skill, route)) = route {
+            session.held = Some(Held { skill, route, ends: None });
         }
     }
 
-    /// An answer ended.
-    pub fn ended(&mut self, now: Instant, key: &SessionKey, end: End) {
+    /// An answer that was served under `route` ended. A hold that is not that route's is none of its business: another
+    /// turn may have begun meanwhile.
+    pub fn ended(&mut self, now: Instant, key: &SessionKey, route: Option<&Arc<Route>>, end: End) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.used = now;
-        let Some(held) = session.held.as_mut().filter(|held| held.route.hold == Hold::Turn) else { return };
+        let is_its_own = |held: &&mut Held| route.is_some_and(|route| Arc::ptr_eq(route, &held.route));
+        let Some(held) = session.held.as_mut().filter(is_its_own) else { return };
+        if held.route.hold == Hold::Session {
+            return;
+        }
         match end {
-            End::CalledTools => {}
             End::Answered => session.held = None,
-            End::Broken => {
-                let grace = now + self.config.error_grace;
-                held.ends = held.ends.map(|ends| ends.min(grace));
-            }
+            End::CalledTools => held.ends = Some(now + self.config.turn_timeout),
+            End::Broken => held.ends = Some(now + self.config.error_grace),
+        }
+    }
+
+    /// This route is not to hold any more.
+    pub fn release(&mut self, key: &SessionKey, route: &Arc<Route>) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.held.take_if(|held| Arc::ptr_eq(&held.route, route));
         }
     }
 
@@ -195,15 +229,16 @@ mod tests {
         table: Table,
         now: Instant,
         key: SessionKey,
+        route: Arc<Route>,
     }
 
     impl World {
         #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
         fn new(hold: Hold) -> Self {
-            let mut world =
-                Self { table: Table::new(Config::default()), now: Instant::now(), key: SessionKey::new("s") };
+            let (table, key) = (Table::new(Config::default()), SessionKey::new("s"));
+            let mut world = Self { table, now: Instant::now(), key, route: route(hold) };
             assert!(matches!(world.ask(false), Standing::NewTurn(None)));
-            world.table.hold(world.now, &world.key, SkillName::new("k"), route(hold));
+            world.table.decided(&world.key, Some((SkillName::new("k"), world.route.clone())), &["{}".to_owned()]);
             world
         }
 
@@ -216,7 +251,11 @@ mod tests {
         }
 
         fn end(&mut self, end: End) {
-            self.table.ended(self.now, &self.key, end);
+            self.table.ended(self.now, &self.key, Some(&self.route), end);
+        }
+
+        fn holds(&mut self) -> bool {
+            matches!(self.ask(true), Standing::Continues(Some(_), _))
         }
     }
 
@@ -224,26 +263,55 @@ mod tests {
     fn a_turns_route_lasts_until_an_answer_without_tool_calls() {
         let mut world = World::new(Hold::Turn);
         world.end(End::CalledTools);
-        assert!(matches!(world.ask(true), Standing::Continues(Some(_))));
+        assert!(world.holds());
         world.end(End::Answered);
-        assert!(matches!(world.ask(true), Standing::Continues(None)));
+        assert!(!world.holds());
     }
 
     #[test]
     fn a_turns_route_ends_with_the_next_turn_with_time_and_after_errors() {
         let mut world = World::new(Hold::Turn);
         assert!(matches!(world.ask(false), Standing::NewTurn(None)));
+        for (end, seconds) in [(End::CalledTools, 300), (End::Broken, 30)] {
+            let mut world = World::new(Hold::Turn);
+            world.pass(3600);
+            world.end(end);
+            world.pass(seconds - 1);
+            assert!(world.holds(), "{end:?}");
+            world.end(end);
+            world.pass(seconds);
+            assert!(!world.holds(), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_slow_tool_loop_keeps_its_route() {
         let mut world = World::new(Hold::Turn);
-        world.pass(299);
-        assert!(matches!(world.ask(true), Standing::Continues(Some(_))));
-        world.pass(1);
-        assert!(matches!(world.ask(true), Standing::Continues(None)));
+        for _ in 0..5 {
+            world.pass(1000);
+            world.end(End::CalledTools);
+            world.pass(200);
+            assert!(world.holds());
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_only_its_own_hold() {
         let mut world = World::new(Hold::Turn);
-        world.end(End::Broken);
-        world.pass(29);
-        assert!(matches!(world.ask(true), Standing::Continues(Some(_))));
-        world.pass(1);
-        assert!(matches!(world.ask(true), Standing::Continues(None)));
+        world.table.ended(world.now, &world.key, None, End::Answered);
+        world.table.ended(world.now, &world.key, Some(&route(Hold::Turn)), End::Answered);
+        assert!(world.holds());
+        world.table.release(&world.key, &world.route.clone());
+        assert!(!world.holds());
+    }
+
+    #[test]
+    fn amendments_last_as_long_as_their_turn() {
+        let mut world = World::new(Hold::Turn);
+        world.end(End::Answered);
+        assert!(matches!(world.ask(true), Standing::Continues(None, amended) if amended.len() == 1));
+        world.ask(false);
+        assert!(matches!(world.ask(true), Standing::Continues(None, amended) if amended.is_empty()));
     }
 
     #[test]
@@ -261,7 +329,7 @@ mod tests {
         let mut world = World::new(Hold::Turn);
         let title = Facts { continues_turn: false, tools: false, requested: "small" };
         assert!(matches!(world.table.attach(world.now, &world.key, title), Standing::SideCall));
-        assert!(matches!(world.ask(true), Standing::Continues(Some(_))));
+        assert!(world.holds());
     }
 
     #[test]

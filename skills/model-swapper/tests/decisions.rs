@@ -183,6 +183,11 @@ fn sentences_written_without_sight_of_the_lists() {
 }
 
 #[test]
+fn sentences_on_which_nothing_was_tuned() {
+    measure("fresh.toml");
+}
+
+#[test]
 fn the_text_to_translate_is_found_and_the_instruction_is_not() {
     let _gateway = gateway();
     let skill = configured::<ModelSwapper>("{}").unwrap();

@@ -57,11 +57,27 @@ async fn errors_are_told_apart() {
     assert!(matches!(provider.load(request(&second, 4096)).await, Err(Error::OutOfMemory(_))));
     emulator.faults([Fault::once(FaultKind::LoadCrash)]);
     let crash = provider.load(request(&second, 4096)).await.unwrap_err();
-    assert!(!matches!(crash, Error::OutOfMemory(_) | Error::Unreachable(_)), "{crash}");
+    assert!(matches!(crash, Error::Crashed(_)) && !crash.is_transient(), "{crash}");
     emulator.stop().await;
     assert!(matches!(provider.list().await, Err(Error::Unreachable(_))));
     emulator.restart(Restart::Fresh).await.unwrap();
     assert!(provider.list().await.unwrap().iter().any(|model| model.key == first));
+}
+
+#[test]
+fn only_a_load_that_somebody_broke_off_may_succeed_at_once() {
+    let cases = [
+        ("Failed to load model: Operation canceled.", true),
+        ("Engine protocol startup was aborted.", false),
+        ("The model has crashed without additional information.", false),
+        ("Model loading failed due to insufficient system resources.", false),
+        ("anything else", false),
+    ];
+    for (message, is_transient) in cases {
+        let fault = Fault { message: message.to_owned(), ..Fault::default() };
+        let error = error_of(500, fault);
+        assert_eq!(error.is_transient(), is_transient, "{error}");
+    }
 }
 
 #[tokio::test]

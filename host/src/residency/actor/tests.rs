@@ -177,6 +177,25 @@ async fn the_hot_path_does_not_ask_the_owner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ended_before_is_known_when_the_owner_has_settled() {
+    let fake = Fake::holding("a");
+    let (residency, actor) = Residency::new(Config::default(), fake.clone(), Vec::new());
+    let scenario = async {
+        let lease = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
+        assert_eq!(residency.directory().due(), [ModelId::of("p", "a")]);
+        fake.memory.lock().unwrap().clear();
+        lease.finish(End::Gone);
+        residency.settled().await;
+        // The instance is doubted: a claim is not let in by the gate any more, but waits for a list and a load.
+        residency.acquire(claim("a", Purpose::Plain)).await.unwrap().finish(DONE);
+        assert_eq!(fake.calls(), ["load a"]);
+        residency.shutdown().await;
+        residency.settled().await;
+    };
+    futures_util::future::join(actor.run(), scenario).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_claim_leaves_the_queue_and_a_dropped_lease_is_released() {
     let fake = Fake::holding("a");
     with(&fake, Config::default(), async |residency| {

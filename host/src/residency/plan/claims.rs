@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::baseline::Due;
+use super::baseline::{Due, Place};
 use super::choose::Choice;
 use super::{AGES, Claim, Effect, Grant, LinkState, Mutant, Phase, Planner, Ticket, Timings, Waiter, Want};
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
@@ -145,7 +145,7 @@ impl Planner {
             Want::Lease(claim) => self.grant(ticket, waiter.arrived, waiter.timings, &claim, instance),
             Want::Wish(wish) => {
                 if wish.is_a_persons() {
-                    self.choose(&wish.model, instance);
+                    self.choose(&wish.model, instance, Place::Last);
                 }
                 if wish.expects_answer(waiter.told.is_some()) {
                     self.effects.push(Effect::Answer(ticket, Ok(Standing::Done)));
@@ -168,21 +168,21 @@ impl Planner {
         let grant = Grant {
             gate: Arc::clone(&held.gate),
             instance: instance.clone(),
-            context_length: held.settings.context_length,
             timings: Timings { queued: (!waited.is_zero()).then_some(waited), ..timings },
         };
         self.turns.granted(self.now, &claim.session, &claim.model, claim.purpose, &self.config);
         if claim.purpose.joins_baseline()
             || (claim.purpose.is_routed() && self.has(Mutant::RouteChangesBaseline))
         {
-            self.choose(&claim.model, instance);
+            let place = if timings.loaded.is_some() { Place::Last } else { Place::Kept };
+            self.choose(&claim.model, instance, place);
         }
         self.ages.retain(|(request, _)| *request != claim.request);
         self.effects.push(Effect::Grant(ticket, grant));
     }
 
     /// The model joins the baseline with this instance's settings, and what it displaced leaves it.
-    pub(super) fn choose(&mut self, model: &ModelId, instance: &InstanceId) {
+    pub(super) fn choose(&mut self, model: &ModelId, instance: &InstanceId, place: Place) {
         let Some(held) = self.instances.get(instance) else { return };
         let (kind, mut settings) = (held.kind, held.settings);
         if self.of_model(model).count() > 1 {
@@ -191,7 +191,8 @@ impl Planner {
         }
         let capacity = self.capacity(kind);
         let mut baseline = std::mem::take(&mut self.baseline);
-        baseline.choose(Due { model: model.clone(), kind, settings }, capacity, |it| self.is_resident(it));
+        let due = Due { model: model.clone(), kind, settings };
+        baseline.choose(due, place, capacity, |it| self.is_resident(it));
         self.baseline = baseline;
     }
 

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::baseline::Place;
 use super::memory::{Held, Known, Owner, State};
 use super::pace::Pace;
 use super::swap::Step;
-use super::{Asked, Effect, LinkState, Mutant, Notice, Planner};
+use super::{Asked, Effect, LinkState, Mutant, Notice, Planner, Tomb};
 use crate::id::{InstanceId, ModelId};
 use crate::model::Kind;
 use crate::provider::{Error, Listed, Readiness, Resident, Settings};
@@ -146,10 +147,22 @@ impl Planner {
         }
         let shown: BTreeSet<InstanceId> =
             residents.iter().map(|(_, _, resident)| resident.id.clone()).collect();
+        let mut chosen = Vec::new();
         for (model, kind, resident) in residents {
-            self.take_resident(asked, &before, &model, kind, resident);
+            if self.is_outdated(asked, &resident.id) || self.refresh(asked, &model, &resident) {
+                continue;
+            }
+            let is_news = before != LinkState::Unknown;
+            let instance = resident.id.clone();
+            if self.adopt(asked, &model, kind, resident, is_news) == Some(Owner::SomeoneElse) {
+                chosen.push((model, instance));
+            }
         }
         self.drop_absent(asked, &before, &shown);
+        // Only now is it known what they displaced. At the first list they are what the baseline begins with.
+        for (model, instance) in chosen {
+            self.choose(&model, &instance, Place::Last);
+        }
         for kind in [Kind::Language, Kind::Embedding] {
             self.swap_on_list(kind, asked, &shown);
         }
@@ -187,59 +200,60 @@ impl Planner {
         residents
     }
 
-    fn take_resident(
+    /// The instance was unloaded after the list was asked for, or so shortly before that a list may still show it.
+    fn is_outdated(&self, asked: Asked, instance: &InstanceId) -> bool {
+        let is_newer = |tomb: &Tomb| asked < tomb.asked_after || self.now < tomb.until;
+        !self.has(Mutant::BelievesStaleLists) && self.tombs.get(instance).is_some_and(is_newer)
+    }
+
+    /// Takes what is said of an instance that is known; false where it is not.
+    fn refresh(&mut self, asked: Asked, model: &ModelId, resident: &Resident) -> bool {
+        let known = self.instances.get_mut(&resident.id).filter(|held| held.model == *model);
+        let Some(held) = known else { return false };
+        if held.state == State::Unloading {
+            return true;
+        }
+        let settings = resident.settings.or(held.settings);
+        let state = State::of(resident.readiness);
+        let cleared = held.doubted.take_if(|doubted| *doubted <= asked).is_some();
+        if cleared || held.settings != settings || held.state != state {
+            (held.settings, held.state) = (settings, state);
+            (self.published_is_stale, self.changed) = (true, true);
+        }
+        let limit = resident.parallel.map(std::num::NonZeroU32::get);
+        limit.into_iter().for_each(|limit| held.gate.set_limit(limit));
+        true
+    }
+
+    /// An instance that was not known before. Says whose it is; none where the load under way will announce it.
+    fn adopt(
         &mut self,
         asked: Asked,
-        before: &LinkState,
         model: &ModelId,
         kind: Kind,
         resident: Resident,
-    ) {
-        let believes_all = self.has(Mutant::BelievesStaleLists);
-        let is_buried = self
-            .tombs
-            .get(&resident.id)
-            .is_some_and(|tomb| asked < tomb.asked_after || self.now < tomb.until);
-        if is_buried && !believes_all {
-            return;
+        is_news: bool,
+    ) -> Option<Owner> {
+        let swap = self.lane(kind).swap.as_ref().filter(|swap| swap.goal.model() == Some(model));
+        let is_being_loaded = swap.is_some_and(|swap| matches!(swap.step, Step::Loading(_)));
+        if is_being_loaded && !self.has(Mutant::BelievesStaleLists) {
+            return None;
         }
-        let limit = resident.parallel.map(std::num::NonZeroU32::get);
-        let state = State::of(resident.readiness);
-        if let Some(held) = self.instances.get_mut(&resident.id).filter(|held| held.model == *model) {
-            if held.state == State::Unloading {
-                return;
-            }
-            let settings = resident.settings.or(held.settings);
-            let cleared = held.doubted.take_if(|doubted| *doubted <= asked).is_some();
-            if cleared || held.settings != settings || held.state != state {
-                (held.settings, held.state) = (settings, state);
-                (self.published_is_stale, self.changed) = (true, true);
-            }
-            limit.into_iter().for_each(|limit| held.gate.set_limit(limit));
-            return;
-        }
-        let swap = self.lane(kind).swap.as_ref();
-        let is_being_loaded = swap
-            .is_some_and(|swap| matches!(swap.step, Step::Loading(_)) && swap.goal.model() == Some(model));
-        if is_being_loaded && !believes_all {
-            // Ours, about to be announced by the answer to the load.
-            return;
-        }
-        let was_searched = swap.is_some_and(|swap| {
-            matches!(swap.step, Step::Searching { .. }) && swap.goal.model() == Some(model)
-        });
+        let was_searched = swap.is_some_and(|swap| matches!(swap.step, Step::Searching { .. }));
         let orphan = self.orphans.iter().position(|orphan| orphan == model);
         let is_ours = was_searched || orphan.is_some();
         if let Some(orphan) = orphan {
             self.orphans.swap_remove(orphan);
         }
+        let owner = if is_ours { Owner::Gateway } else { Owner::SomeoneElse };
+        let limit = resident.parallel.map_or(u32::MAX, std::num::NonZeroU32::get);
         let held = Held {
             model: model.clone(),
             kind,
-            gate: Arc::new(Gate::new(limit.unwrap_or(u32::MAX))),
-            state,
+            gate: Arc::new(Gate::new(limit)),
+            state: State::of(resident.readiness),
             settings: resident.settings,
-            owner: if is_ours { Owner::Gateway } else { Owner::SomeoneElse },
+            owner,
             context_is_final: false,
             closing: false,
             batch: BTreeSet::new(),
@@ -249,15 +263,11 @@ impl Planner {
             doubted: None,
         };
         self.instances.insert(resident.id.clone(), held);
-        self.published_is_stale = true;
-        self.changed = true;
-        if !is_ours {
-            // Someone chose it; or, at the first list, it is what the baseline begins with.
-            self.choose(model, &resident.id);
-        }
-        if *before != LinkState::Unknown {
+        (self.published_is_stale, self.changed) = (true, true);
+        if is_news {
             self.effects.push(Effect::Notice(Notice::Loaded(model.clone(), resident.id)));
         }
+        Some(owner)
     }
 
     /// What was there and is not listed any more has gone by others' doing.

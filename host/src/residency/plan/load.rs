@@ -18,8 +18,9 @@ use crate::provider::{Error, LoadRequest, Loaded, Settings};
 use crate::residency::claim::{LoadFailure, Reason, Refused};
 use crate::residency::gate::Gate;
 
-/// Loads of one swap that may be broken off from outside before it counts as a failure.
-const BROKEN_OFF_MOST: u32 = 2;
+/// Loads of one swap that may be broken off from outside, as by a cancel in the provider's own window, before it counts
+/// as a failure. A crash is never one of them: the same load would crash again.
+const BROKEN_OFF_MOST: u32 = 1;
 
 // === impl Planner ===
 

@@ -17,10 +17,11 @@ use crate::residency::report::{
 };
 
 impl Planner {
-    /// Every model with its instances, at this moment.
+    /// Every model with its instances, and what is due at rest, at this moment.
     pub(in crate::residency) fn directory(&self) -> Directory {
         let models = self.order.iter().filter_map(|id| Some(self.describe(id, self.models.get(id)?)));
-        Directory::new(models.collect(), self.aliases.clone())
+        let due = self.baseline.iter().map(|due| due.model.clone());
+        Directory::new(models.collect(), self.aliases.clone()).with_due(due.collect())
     }
 
     fn describe(&self, id: &ModelId, known: &Known) -> Model {
@@ -69,7 +70,6 @@ impl Planner {
             doors.entry(held.model.clone()).or_default().push(Door {
                 gate: Arc::clone(&held.gate),
                 instance: id.clone(),
-                context_length: context,
                 serves_up_to: if is_all { u32::MAX } else { context.unwrap_or(u32::MAX) },
             });
         }

@@ -27,7 +27,7 @@ pub(super) struct Swap {
     /// Since when running requests have been in its way.
     pub(super) blocked: Instant,
     pub(super) timings: Timings,
-    /// Loads that were broken off for no fault of the model.
+    /// Loads that were broken off from outside.
     pub(super) broken_off: u32,
     /// Tokens of context that the load was sent with.
     pub(super) asked_context: Option<u32>,

@@ -47,6 +47,16 @@ fn a_load_broken_off_from_outside_is_tried_again() {
 }
 
 #[test]
+fn a_load_is_tried_again_once_and_never_after_a_crash() {
+    let canceled = || Error::Aborted("Operation canceled".to_owned());
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "b", ROUTED).load_fails(canceled()).load_fails(canceled());
+    desk.expect(&["unload a", "load b 4096", "load b 4096", "refuse 1: load failed", "load a 8192"]);
+    desk.loaded().claim(2, "b", ROUTED).load_fails(Error::Crashed("engine".to_owned()));
+    desk.expect(&["unload a", "load b 4096", "refuse 2: load failed", "load a 8192"]);
+}
+
+#[test]
 fn a_load_that_timed_out_is_looked_for_and_not_sent_again() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.claim(1, "b", ROUTED).expect(&["unload a", "load b 4096"]);
