@@ -32,6 +32,9 @@ pub enum Fault {
     Provider,
 }
 
+/// When an error that passes by itself is worth another try.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 // === impl Error ===
 
 impl Error {
@@ -48,9 +51,11 @@ impl Error {
         Self::new(Fault::Client, 404, "model_not_found", message)
     }
 
-    /// Any error, in full.
+    /// Any error, in full. One that passes by itself (429, 503) is worth trying again after 5 s, unless
+    /// [`Error::retry_after`] says better.
     pub fn new(fault: Fault, status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { fault, status, code, message: message.into(), retry_after: None }
+        let retry_after = matches!(status, 429 | 503).then_some(RETRY_AFTER);
+        Self { fault, status, code, message: message.into(), retry_after }
     }
 
     /// The same, worth trying again after this long.

@@ -141,6 +141,7 @@ impl Upstream {
                 sent.append(name.clone(), value.clone());
             }
         }
+        remove_named_by_connection(&mut sent, headers);
         sent.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         sent.append(HOP, self.hop.clone());
         if let Some(authorization) = &target.authorization {
@@ -152,6 +153,14 @@ impl Upstream {
     /// The request has passed through this very gateway before.
     pub fn is_loop(&self, headers: &HeaderMap) -> bool {
         headers.get_all(HOP).iter().any(|hop| *hop == self.hop)
+    }
+}
+
+/// Headers that `Connection` names were for this hop alone (RFC 9110, 7.6.1).
+fn remove_named_by_connection(kept: &mut HeaderMap, came: &HeaderMap) {
+    let values = came.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    for name in values.flat_map(|value| value.split(',')) {
+        kept.remove(name.trim());
     }
 }
 
@@ -186,6 +195,7 @@ pub fn answer_headers(headers: &HeaderMap) -> HeaderMap {
             kept.append(name.clone(), value.clone());
         }
     }
+    remove_named_by_connection(&mut kept, headers);
     kept
 }
 
@@ -205,7 +215,8 @@ mod tests {
             ("authorization", "Bearer theirs"),
             ("x-api-key", "theirs"),
             ("cookie", "c"),
-            ("connection", "close"),
+            ("connection", "close, X-Mine"),
+            ("x-mine", "for the gateway"),
             ("accept-encoding", "gzip"),
             ("content-type", "text/json"),
             ("traceparent", "00-1"),
@@ -218,5 +229,22 @@ mod tests {
         assert_eq!(names, ["traceparent", "user-agent", "content-type", "x-pointsman-hop", "authorization"]);
         assert_eq!(sent["authorization"], "Bearer ours");
         assert!(upstream.is_loop(&sent) && !upstream.is_loop(&headers));
+    }
+
+    #[test]
+    fn an_answer_keeps_what_is_for_the_client() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, x-hop"),
+            ("x-hop", "for the gateway"),
+            ("access-control-allow-origin", "*"),
+            ("set-cookie", "c"),
+            ("retry-after", "9"),
+            ("content-type", "application/json"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let kept = answer_headers(&headers);
+        assert_eq!(kept.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["retry-after", "content-type"]);
     }
 }

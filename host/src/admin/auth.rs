@@ -1,5 +1,5 @@
 //! Who may use the admin API: whoever can read the token's file. Compared in constant time; nothing is remembered of
-//! wrong tokens, which are 256 random bits and cannot be guessed.
+//! wrong tokens, which are 128 random bits and cannot be guessed.
 
 use std::sync::Arc;
 

@@ -8,6 +8,10 @@ use super::output::complain;
 use super::{Success, configuration, logging};
 use crate::app;
 
+/// What a stop at once leaves behind: nothing durable says what was in memory before.
+const CUT_SHORT: &str =
+    "stopped at once; what is in memory stays as it is; `pointsman models load …` puts it right";
+
 /// Serves until told to stop.
 pub(super) async fn run(global: &Global, serve: Serve) -> anyhow::Result<Success> {
     logging::start(serve.log_format, &serve.log)?;
@@ -20,7 +24,7 @@ pub(super) async fn run(global: &Global, serve: Serve) -> anyhow::Result<Success
     tokio::select! {
         () = running.stop() => Ok(Success::Yes),
         name = signals.next() => {
-            complain(format_args!("{name} again: stopped at once; the next start puts the models back"));
+            complain(format_args!("{name} again: {CUT_SHORT}"));
             Ok(Success::No)
         }
     }

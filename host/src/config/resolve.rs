@@ -58,7 +58,7 @@ pub(super) fn resolve(
             route_named_models: file.defaults.route_named_models.unwrap_or(true),
         },
         sessions: sessions(&file),
-        exchange: exchange_limits(&file.limits),
+        exchange: exchange_limits(&file.limits, &mut problems),
         ingress: ingress_config(&file, &mut problems),
         skills: skills(&file, data_dir.join("skills"), &mut problems),
         data_dir,
@@ -103,11 +103,12 @@ fn provider(file: &File, env: &Env, problems: &mut Problems) -> (String, Provide
     let url = written_url.or_else(|| env.openai_api_base.clone()).unwrap_or_else(|| LMSTUDIO.to_owned());
     let key_path = if from_env { env::OPENAI_API_BASE.to_owned() } else { format!("providers.{name}.url") };
     let url = root(&url, &key_path, problems);
-    let openai_key = || if from_env { env.openai_api_key.clone() } else { None };
+    // A server that only OpenAI's variable names is told OpenAI's key, and LM Studio's token only where there is no other.
+    let openai_key = env.openai_api_key.clone().filter(|_| from_env);
     let key = written
         .and_then(|provider| provider.key.clone())
-        .or_else(|| env.lm_api_token.clone())
-        .or_else(openai_key);
+        .or(openai_key)
+        .or_else(|| env.lm_api_token.clone());
     (name, Provider { kind: Kind::Lmstudio, url, key })
 }
 
@@ -116,6 +117,11 @@ fn root(url: &str, key: &str, problems: &mut Problems) -> String {
     let trimmed = url.trim().trim_end_matches('/');
     let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
     let root = root.strip_suffix("/api").unwrap_or(root);
+    // What is wrong with an address is printed and logged, a password must not be.
+    if root.split_once("://").map_or(root, |(_, rest)| rest).split('/').next().is_some_and(|it| it.contains('@')) {
+        problems.add(key, "no user or password in a server's address: write its key as the provider's `key`");
+        return String::new();
+    }
     let valid = root
         .parse::<http::Uri>()
         .is_ok_and(|uri| uri.authority().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
@@ -187,13 +193,23 @@ fn sessions(file: &File) -> session::table::Config {
     }
 }
 
-fn exchange_limits(limits: &file::Limits) -> exchange::Limits {
+fn exchange_limits(limits: &file::Limits, problems: &mut Problems) -> exchange::Limits {
     let default = exchange::Limits::default();
     exchange::Limits {
         stream_grace: limits.stream_grace.map_or(default.stream_grace, |period| period.0),
-        answer_timeout: limits.answer_timeout.map_or(default.answer_timeout, |period| period.0),
+        answer_timeout: timeout("limits.answer_timeout", limits.answer_timeout, problems)
+            .unwrap_or(default.answer_timeout),
         answer_bytes_max: limits.answer_bytes_max.map_or(default.answer_bytes_max, usize::from),
     }
+}
+
+/// A time that something may take: with none at all, nothing would ever be in time.
+fn timeout(key: &str, written: Option<Period>, problems: &mut Problems) -> Option<Duration> {
+    let written = written?.0;
+    if written.is_zero() {
+        problems.add(key, "zero lets nothing happen; write \"60s\", or leave it out");
+    }
+    Some(written)
 }
 
 fn ingress_config(file: &File, problems: &mut Problems) -> ingress::Config {
@@ -208,7 +224,8 @@ fn ingress_config(file: &File, problems: &mut Problems) -> ingress::Config {
         keys: Keys::new(file.keys.iter().map(|(client, key)| (client.clone(), key.reveal().to_owned()))),
         allowed_hosts: file.allowed_hosts.clone(),
         body_bytes_max: file.limits.body_bytes_max.map_or(default.body_bytes_max, usize::from),
-        body_timeout: file.limits.body_timeout.map_or(default.body_timeout, |period| period.0),
+        body_timeout: timeout("limits.body_timeout", file.limits.body_timeout, problems)
+            .unwrap_or(default.body_timeout),
         connections_max: file.limits.connections_max.map_or(default.connections_max, usize::from),
     }
 }
@@ -322,6 +339,31 @@ mod tests {
         assert_eq!((provider.url.as_str(), &provider.key), ("http://other:1", &None));
         let token = Env { lm_api_token: Some(Secret::new("t")), ..Env::default() };
         assert_eq!(check("", &token).unwrap().providers["lmstudio"].key, Some(Secret::new("t")));
+        let both = |base: Option<&str>| Env {
+            openai_api_base: base.map(str::to_owned),
+            openai_api_key: Some(Secret::new("k")),
+            ..token.clone()
+        };
+        for (base, key) in [(Some("http://box:99"), "k"), (None, "t")] {
+            let provider = &check("", &both(base)).unwrap().providers["lmstudio"];
+            assert_eq!(provider.key, Some(Secret::new(key)), "{base:?}");
+        }
+    }
+
+    #[test]
+    fn no_password_stands_in_an_address() {
+        for url in ["http://me:pw@box:1", "https://me@box/v1", "me:pw@box"] {
+            let file: File = toml::from_str(&format!("[providers.a]\nurl = {url:?}")).unwrap();
+            let problems = resolve(file, &Env::default(), &Overrides::default(), None).unwrap_err();
+            assert!(problems.iter().all(|it| !it.message.contains("pw")), "{problems:?}");
+            assert_eq!(problems[0].key.as_deref(), Some("providers.a.url"));
+        }
+    }
+
+    #[test]
+    fn no_time_at_all_is_refused() {
+        let keys = check("[limits]\nanswer_timeout = \"0s\"\nbody_timeout = \"0s\"\nstream_grace = \"0s\"", &Env::default());
+        assert_eq!(keys.unwrap_err(), ["limits.answer_timeout", "limits.body_timeout"]);
     }
 
     #[test]

@@ -10,6 +10,13 @@ use crate::error::{Error, Fault};
 
 /// The client's configured name, where keys are in use; or why it may not come in.
 pub fn admit(config: &Config, headers: &HeaderMap) -> Result<Option<String>, Error> {
+    approach(config, headers)?;
+    client(config, headers)
+}
+
+/// Whether a request may come near at all, whoever sends it: its host, its origin and its length are in order. This
+/// holds for the open paths, too.
+pub fn approach(config: &Config, headers: &HeaderMap) -> Result<(), Error> {
     host(config, headers)?;
     origin(config, headers)?;
     let length =
@@ -17,6 +24,10 @@ pub fn admit(config: &Config, headers: &HeaderMap) -> Result<Option<String>, Err
     if length.is_some_and(|length| length > config.body_bytes_max) {
         return Err(too_long(config));
     }
+    Ok(())
+}
+
+fn client(config: &Config, headers: &HeaderMap) -> Result<Option<String>, Error> {
     if config.keys.is_empty() {
         return Ok(None);
     }
@@ -49,40 +60,57 @@ pub fn key(headers: &HeaderMap) -> Option<&str> {
 
 /// A name that points at this machine by someone else's DNS is how a web page gets past a loopback address.
 fn host(config: &Config, headers: &HeaderMap) -> Result<(), Error> {
-    let Some(host) = headers.get(header::HOST).and_then(|value| value.to_str().ok()) else { return Ok(()) };
-    if is_ours(config, host) {
-        return Ok(());
+    for host in headers.get_all(header::HOST) {
+        let name = host.to_str().map(name).ok();
+        // An address cannot be rebound, so any of them will do here.
+        if !name.is_some_and(|name| is_ours(config, name) || name.parse::<IpAddr>().is_ok()) {
+            let message =
+                format!("the host {host:?} is not this gateway's; `allowed_hosts` in pointsman.toml names more");
+            return Err(Error::new(Fault::Client, 403, "host_not_allowed", message));
+        }
     }
-    let message =
-        format!("the host {host:?} is not this gateway's; `allowed_hosts` in pointsman.toml names more");
-    Err(Error::new(Fault::Client, 403, "host_not_allowed", message))
+    Ok(())
 }
 
-/// Pages of other sites are refused; programs send no origin, or one that is not of the web.
+/// Pages of other sites are refused, and pages that hide where they are from (`null`); programs send no origin, or one
+/// whose scheme is not the web's.
 fn origin(config: &Config, headers: &HeaderMap) -> Result<(), Error> {
-    let Some(origin) = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) else {
-        return Ok(());
-    };
-    let Some(host) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
-        return Ok(());
-    };
-    if is_ours(config, host) {
-        return Ok(());
+    for origin in headers.get_all(header::ORIGIN) {
+        if !origin.to_str().is_ok_and(|origin| may_call(config, headers, origin)) {
+            let message = format!(
+                "pages of {origin:?} may not use this gateway; `allowed_hosts` in pointsman.toml names more"
+            );
+            return Err(Error::new(Fault::Client, 403, "origin_not_allowed", message));
+        }
     }
-    let message =
-        format!("pages of {origin} may not use this gateway; `allowed_hosts` in pointsman.toml names more");
-    Err(Error::new(Fault::Client, 403, "origin_not_allowed", message))
+    Ok(())
 }
 
-fn is_ours(config: &Config, host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
+/// Addresses count only where they are this machine's, or the very one that the page was served from: any other belongs
+/// to whoever has a server there.
+fn may_call(config: &Config, headers: &HeaderMap, origin: &str) -> bool {
+    let Some((scheme, host)) = origin.split_once("://") else { return false };
+    if !["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) {
+        return true;
+    }
+    let page = name(host);
+    let itself = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(name);
+    is_ours(config, page)
+        || page.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        || itself.is_some_and(|host| host.eq_ignore_ascii_case(page))
+}
+
+/// The name or the address in `name:port` or `[address]:port`.
+fn name(host: &str) -> &str {
+    match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
+    }
+}
+
+fn is_ours(config: &Config, name: &str) -> bool {
     let local = name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
-    local
-        || name.parse::<IpAddr>().is_ok()
-        || config.allowed_hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
+    local || config.allowed_hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -105,10 +133,44 @@ mod tests {
             assert_eq!(check(&config, &[("host", host)]), Ok(None), "{host}");
         }
         assert_eq!(check(&config, &[("host", "evil.example:8484")]), Err(403));
-        assert_eq!(check(&config, &[("origin", "https://evil.example")]), Err(403));
-        for origin in ["http://localhost:3000", "null", "app://obsidian.md", "https://box.lan"] {
+        for origin in ["http://localhost:3000", "http://[::1]:1", "app://obsidian.md", "https://box.lan"] {
             assert_eq!(check(&config, &[("origin", origin)]), Ok(None), "{origin}");
         }
+    }
+
+    #[test]
+    fn pages_from_elsewhere_are_refused() {
+        let config = Config::default();
+        let ours = ("host", "192.168.1.7:8484");
+        for origin in [
+            "https://evil.example",
+            "HTTPS://evil.example",
+            "null",
+            "evil.example",
+            "http://203.0.113.9",
+            "http://192.168.1.8:8484",
+            "http://[2001:db8::1]",
+            "https://localhost.evil.example",
+        ] {
+            assert_eq!(check(&config, &[ours, ("origin", origin)]), Err(403), "{origin}");
+        }
+        for origin in ["http://192.168.1.7:8484", "http://127.0.0.1:3000", "http://[::ffff:127.0.0.1]"] {
+            assert_eq!(check(&config, &[ours, ("origin", origin)]), Ok(None), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_key_is_guarded_all_the_same() {
+        let keys = Keys::new([("laptop".to_owned(), "secret".to_owned())]);
+        let config = Config { keys, body_bytes_max: 10, ..Config::default() };
+        let approach = |name: &'static str, value: &'static str| {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+            super::approach(&config, &headers).map_err(|error| error.status)
+        };
+        assert_eq!(approach("host", "localhost"), Ok(()));
+        assert_eq!(approach("host", "evil.example"), Err(403));
+        assert_eq!(approach("origin", "https://evil.example"), Err(403));
+        assert_eq!(approach("content-length", "11"), Err(413));
     }
 
     #[test]

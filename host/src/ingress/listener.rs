@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::routes::Front;
 
@@ -39,13 +39,15 @@ pub async fn run(
         .pipeline_flush(false);
     let mut stop = std::pin::pin!(stop);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (place, accepted) = tokio::select! {
+            next = next(&listener, &places) => match next {
+                Ok(next) => next,
+                Err(_) => break,
+            },
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => serve(&http, &graceful, stream, front.clone(), place),
+            Ok(stream) => serve(&http, &graceful, stream, front.clone(), place),
             Err(error) => {
                 tracing::warn!("a connection was not accepted: {error}");
                 tokio::time::sleep(PAUSE).await;
@@ -56,12 +58,21 @@ pub async fn run(
     graceful.shutdown().await;
 }
 
+/// The next connection, once there is a place for it. Waiting for either can be given up without a loss.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Result<(OwnedSemaphorePermit, std::io::Result<TcpStream>), AcquireError> {
+    let place = places.clone().acquire_owned().await?;
+    Ok((place, listener.accept().await.map(|(stream, _)| stream)))
+}
+
 fn serve(
     http: &http1::Builder,
     graceful: &GracefulShutdown,
     stream: TcpStream,
     front: Front,
-    place: tokio::sync::OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY: {error}");
@@ -75,4 +86,28 @@ fn serve(
         }
         drop(place);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_for_a_place_can_be_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let places = Arc::new(Semaphore::new(0));
+        let given_up = tokio::select! {
+            biased;
+            _ = next(&listener, &places) => false,
+            () = std::future::ready(()) => true,
+        };
+        assert!(given_up);
+        places.add_permits(1);
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (place, accepted) = next(&listener, &places).await.unwrap();
+        assert_eq!(accepted.unwrap().peer_addr().unwrap(), client.local_addr().unwrap());
+        assert_eq!(places.available_permits(), 0);
+        drop(place);
+        assert_eq!(places.available_permits(), 1);
+    }
 }

@@ -50,12 +50,13 @@ impl Front {
 
     /// Answers one request.
     pub async fn serve(self, request: Request<Incoming>) -> Result<http::Response<Outbound>, Infallible> {
-        let client = match guard::admit(&self.config, request.headers()) {
+        let admitted = if is_open(request.uri().path()) {
+            guard::approach(&self.config, request.headers()).map(|()| None)
+        } else {
+            guard::admit(&self.config, request.headers())
+        };
+        let client = match admitted {
             Ok(client) => client,
-            Err(error) if is_open(request.uri().path()) => {
-                tracing::debug!("let through to an open path: {error}");
-                None
-            }
             Err(error) => return Ok(exchange::error_in_full(&error).map(Either::Left)),
         };
         if request.method() == Method::POST && request.uri().path() == "/v1/chat/completions" {
@@ -75,7 +76,8 @@ impl Front {
     }
 }
 
-/// Health is asked by whoever watches the machine; the admin API has a token of its own.
+/// No client's key is asked for here: health is asked by whoever watches the machine, and the admin API has a token of
+/// its own. Everything else that is checked is checked here, too.
 fn is_open(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz") || path.starts_with("/pointsman/v1/")
 }

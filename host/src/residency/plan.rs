@@ -6,6 +6,32 @@
 //! repeats serve → refuse → advance → begin until nothing changes. All decisions are made while settling, from the
 //! whole state, so no event has to know what another would have done.
 //!
+//! The rules, to which the comments in this room refer by number. Where two collide the order is 1, 7, 8, 6, 5, 10.
+//!
+//! 1. A lease is one exchange, and an instance with a lease or a pin is not unloaded. Nobody waits while holding a
+//!    lease. A provider that is down gets no effect, nor does a lane in which someone else's model is still loading.
+//! 2. A hold is a promise of routing and keeps nothing in memory but the way back: a turn's ends with its last answer,
+//!    with the session's next turn, `error_grace` after a failure, or after `turn_timeout`. A model is *wanted* for
+//!    `turn_grace` after an answer that called tools.
+//! 3. The baseline is what is due at rest. Choices change it: plain requests, routes that keep, people's wishes, loads
+//!    and unloads by others. Routes that restore, side calls, skills' wishes and outages do not.
+//! 4. What is resident with enough context and an open gate is granted at once, by the gate alone; the rest stand in
+//!    one line. Loads are single-flight: look, reuse, then load. Too small a context is reloaded once, and what comes
+//!    back then counts.
+//! 5. A swap begins for the oldest waiter that needs one, when victims are neither leased nor wanted: first what is
+//!    outside the baseline, then what loads fastest, then what is smallest.
+//! 6. A waiter older than `max_wait` overrides wants and closes its victims' gates; by default that is three times the
+//!    measured cost of the swap, within 5 to 60 s.
+//! 7. Those who wait when a load completes are served before its gate may close again.
+//! 8. A drain that takes longer than `drain_timeout` is given up: the gates open, the waiter is refused, and the victims
+//!    are left alone for as long.
+//! 9. Behind a closed gate a client that reads nothing for `slow_client` is broken off.
+//! 10. When nobody leases, waits, wants or holds anything else and `linger` is over, the lane goes back to the baseline.
+//!     That can be dropped until an unload is sent; a load once sent is awaited.
+//! 11. A failed load refuses those it was for, who have other candidates, and then rule 10 applies. A model that did
+//!     not fit into memory pauses, 5 s doubling to 300 s, and no other does.
+//! 12. A swap is close, drain, unload, confirm by a list, load, grant; an unload that finds nothing has succeeded.
+//!
 //! It owns no connection and keeps nothing between runs. It never asks for two swaps at once in one lane (language
 //! models and embedding models have a lane each), and one swap never needs what another lane holds.
 

@@ -12,7 +12,7 @@ mod world;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -56,9 +56,12 @@ pub(super) struct Sim {
     ends: Instant,
     steps: u32,
     stopped: bool,
-    /// Prints what goes in and what comes out.
-    is_traced: bool,
+    /// Where what goes in and what comes out is written down.
+    trace: Option<Lines>,
 }
+
+/// A story, shared with whoever tells it: a run that fails unwinds.
+pub(super) type Lines = Arc<Mutex<Vec<String>>>;
 
 /// What a seed is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,15 +157,15 @@ impl Sim {
             ends: start + Duration::from_secs(400),
             steps: 0,
             stopped: false,
-            is_traced: false,
+            trace: None,
         };
         sim.populate();
         sim
     }
 
-    /// The same run, with everything that happens printed.
-    pub(super) fn traced(mut self) -> Self {
-        self.is_traced = true;
+    /// The same run, with everything that happens written down.
+    pub(super) fn traced(mut self, lines: Lines) -> Self {
+        self.trace = Some(lines);
         self
     }
 
@@ -350,9 +353,9 @@ impl Sim {
     }
 
     fn trace(&self, indent: &str, what: &dyn std::fmt::Debug) {
-        if self.is_traced {
+        if let Some(lines) = &self.trace {
             let line: String = format!("{what:?}").chars().take(300).collect();
-            eprintln!("{:?} {indent}{line}", self.now - self.start);
+            lines.lock().unwrap().push(format!("{:?} {indent}{line}", self.now - self.start));
         }
     }
 

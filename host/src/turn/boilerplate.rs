@@ -31,17 +31,31 @@ pub fn strip(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Removes everything between a block's markers; a block that is never closed reaches to the end.
+/// Removes everything between a block's markers; a block that is never closed reaches to the end. One pass, whatever the
+/// text: each marker is looked for only past where it was found before, and a missing one only once.
 fn strip_blocks(text: &str) -> Cow<'_, str> {
-    let mut kept = Cow::Borrowed(text);
-    for (open, close) in BLOCKS {
-        while let Some(start) = memmem::find(kept.as_bytes(), open.as_bytes()) {
-            let (before, block) = kept.split_at(start);
-            let after = block.split_once(close).map_or("", |(_, after)| after);
-            kept = Cow::Owned(format!("{before}{after}"));
-        }
+    let find = |marker: &str, from: usize| {
+        let rest = text.as_bytes().get(from..)?;
+        memmem::find(rest, marker.as_bytes()).map(|at| from + at)
+    };
+    let mut blocks = BLOCKS.map(|(open, close)| (find(open, 0), open, close));
+    if blocks.iter().all(|(next, ..)| next.is_none()) {
+        return Cow::Borrowed(text);
     }
-    kept
+    let (mut kept, mut at) = (String::with_capacity(text.len()), 0);
+    loop {
+        for (next, open, _) in &mut blocks {
+            if next.is_some_and(|next| next < at) {
+                *next = find(open, at);
+            }
+        }
+        let first = blocks.iter().filter_map(|(next, _, close)| next.map(|next| (next, *close))).min();
+        let Some((start, close)) = first else { break };
+        kept.push_str(text.get(at..start).unwrap_or_default());
+        at = find(close, start).map_or(text.len(), |end| end + close.len());
+    }
+    kept.push_str(text.get(at..).unwrap_or_default());
+    Cow::Owned(kept)
 }
 
 /// Removes what stands at the beginning and the end of the user's text.
@@ -104,6 +118,11 @@ mod tests {
             ("a <system-reminder>x</system-reminder>b<system-reminder>y</system-reminder> c".to_owned(), "a b c"),
             ("<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>> Active exec <<<END_OPENCLAW_INTERNAL_CONTEXT>>>".to_owned(), ""),
             ("<system-reminder>never closed".to_owned(), ""),
+            (
+                "a<environment_context>b<system-reminder>c</environment_context>d</system-reminder>e".to_owned(),
+                "ad</system-reminder>e",
+            ),
+            ("x</system-reminder>y<system-reminder>z</system-reminder>".to_owned(), "x</system-reminder>y"),
             ("[1] a footnote, not a date".to_owned(), "[1] a footnote, not a date"),
             ("the words Runtime: agent=x within a line".to_owned(), "the words Runtime: agent=x within a line"),
             (
@@ -116,6 +135,14 @@ mod tests {
         for (text, kept) in cases {
             assert_eq!(strip(&text), kept, "{text}");
         }
+    }
+
+    /// A pass for each of these blocks would not come to an end.
+    #[test]
+    fn a_text_of_nothing_but_blocks_is_one_pass() {
+        let blocks = "<system-reminder></system-reminder>k".repeat(200_000);
+        assert_eq!(strip(&blocks), "k".repeat(200_000));
+        assert_eq!(strip(&"<environment_context><system-reminder>".repeat(200_000)), "");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Request {
     tools_bytes: usize,
     /// Index of the first message after the last assistant message.
     span: usize,
+    /// Index of the first message of the turn: before the assistant messages of its tool loop.
+    turn: usize,
     /// What the user wrote in that span, boilerplate removed, in full.
     pub user_text: String,
 }
@@ -49,6 +51,7 @@ struct Opening {
 #[derive(Debug, Clone)]
 struct Message {
     role: Role,
+    whole: Range<usize>,
     content: Range<usize>,
 }
 
@@ -82,7 +85,13 @@ pub enum ReadError {
     /// A chat request without messages.
     #[error("the request body has no `messages` array")]
     NoMessages,
+    /// Names end up in headers, records and lists.
+    #[error("the name in `model` is longer than {MODEL_BYTES_MAX} bytes")]
+    ModelTooLong,
 }
+
+/// Bytes of the name in `model`. Paths of model files, the longest names in use, stay below this.
+pub const MODEL_BYTES_MAX: usize = 256;
 
 /// Tokens that a picture is taken to cost (what Gemma 3 spends on one; other models are near it).
 const IMAGE_TOKENS: usize = 256;
@@ -107,6 +116,9 @@ impl Request {
         if !has_messages {
             return Err(ReadError::NoMessages);
         }
+        if request.model.len() > MODEL_BYTES_MAX {
+            return Err(ReadError::ModelTooLong);
+        }
         request.index_span();
         Ok(request)
     }
@@ -127,6 +139,7 @@ impl Request {
             media: Vec::new(),
             tools_bytes: 0,
             span: 0,
+            turn: 0,
             user_text: String::new(),
         }
     }
@@ -174,7 +187,8 @@ impl Request {
         if scan.shape()? != Shape::Object {
             return scan.value().map(|_| ());
         }
-        let mut message = Message { role: Role::User, content: 0..0 };
+        let start = scan.at();
+        let mut message = Message { role: Role::User, whole: 0..0, content: 0..0 };
         let index = self.messages.len();
         scan.object(|scan, key| {
             if json::key_is(key, "content") && scan.shape()? == Shape::Array {
@@ -191,6 +205,7 @@ impl Request {
             }
             Ok(())
         })?;
+        message.whole = start..scan.at();
         self.messages.push(message);
         Ok(())
     }
@@ -245,11 +260,29 @@ impl Request {
     fn index_span(&mut self) {
         let last_answer = self.messages.iter().rposition(|message| message.role == Role::Assistant);
         self.span = last_answer.map_or(0, |index| index + 1);
+        self.turn = self.turn_start();
         let mut text = String::new();
         for message in self.messages.iter().skip(self.span).filter(|message| message.role == Role::User) {
             self.append_text(message, &mut text, boilerplate_free);
         }
         self.user_text = text;
+    }
+
+    /// Walks back over the spans between assistant messages to the one with the user's messages. A span with tool results
+    /// is in the middle of a turn whatever else is in it: clients put messages of their own behind them as a user's.
+    fn turn_start(&self) -> usize {
+        let mut end = self.messages.len();
+        loop {
+            let before = self.messages.get(..end).unwrap_or_default();
+            let last_answer = before.iter().rposition(|message| message.role == Role::Assistant);
+            let start = last_answer.map_or(0, |index| index + 1);
+            let span = before.get(start..).unwrap_or_default();
+            let has = |role| span.iter().any(|message| message.role == role);
+            match last_answer {
+                Some(index) if has(Role::Tool) || !has(Role::User) => end = index,
+                _ => return start,
+            }
+        }
     }
 
     /// Appends a message's text parts, each on lines of its own, as `clean` leaves them.
@@ -317,14 +350,15 @@ impl Request {
         self.messages.iter().skip(self.span).any(|message| message.role == Role::Tool)
     }
 
-    /// Media of this turn, in order.
+    /// Media of this turn, in order; where the last message is the assistant's, those after it, which are none.
     pub fn turn_media(&self) -> impl Iterator<Item = &MediaPart> {
-        self.media.iter().filter(|part| part.message >= self.span)
+        let start = if self.continues_turn() { self.turn } else { self.span };
+        self.media.iter().filter(move |part| part.message >= start)
     }
 
     /// Media that stand in earlier turns.
     pub fn earlier_media(&self) -> impl Iterator<Item = &MediaPart> {
-        self.media.iter().filter(|part| part.message < self.span)
+        self.media.iter().filter(|part| part.message < self.turn)
     }
 
     /// Kinds of media anywhere in the conversation, each once.
@@ -351,11 +385,12 @@ impl Request {
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// A rough count of the prompt's tokens: bytes of text and tools / 4, and 256 for each image.
+    /// A rough count of the prompt's tokens: bytes of messages and tools / 4, and 256 for each image. Messages count as a
+    /// whole, since calls' arguments and reasoning are part of the prompt, too.
     pub fn estimated_tokens(&self) -> u32 {
-        let content: usize = self.messages.iter().map(|message| message.content.len()).sum();
+        let messages: usize = self.messages.iter().map(|message| message.whole.len()).sum();
         let media: usize = self.media.iter().map(|part| part.range.len()).sum();
-        let text = content.saturating_sub(media) + self.tools_bytes;
+        let text = messages.saturating_sub(media) + self.tools_bytes;
         u32::try_from(text / 4 + self.media.len() * IMAGE_TOKENS).unwrap_or(u32::MAX)
     }
 

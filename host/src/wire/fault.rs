@@ -5,7 +5,10 @@
 //! status 200, an SSE event named `error`, an HTML page). OpenClaw and opencode retry an in-stream error only where its
 //! type says `server_error`, and a 503 only where its type is not `invalid_request_error`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use http::header::{self, HeaderMap};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Fault};
@@ -41,6 +44,12 @@ const OVERFLOW: [&str; 4] = [
     "context the overflows",
     "exceeds the available context size",
 ];
+
+/// Bytes of a provider's message that are passed on; some repeat the whole prompt.
+const MESSAGE_BYTES_MAX: usize = 2048;
+
+/// The longest wait that is passed on; clients give up on longer ones or take them literally.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// An error as the body of an OpenAI answer.
 pub fn openai_body(error: &Error) -> Bytes {
@@ -79,9 +88,23 @@ pub fn message_in(body: &[u8]) -> Option<String> {
         let page = text.trim_start().starts_with('<');
         return page.then(|| "the provider answered with an HTML page".to_owned());
     };
-    let error = value.get("error")?;
+    let error = value.get("error").filter(|error| !error.is_null())?;
     let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
-    Some(message.map_or_else(|| error.to_string(), str::to_owned))
+    Some(message.map_or_else(|| bounded(&error.to_string()), bounded))
+}
+
+fn bounded(message: &str) -> String {
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return message.to_owned();
+    }
+    let kept = message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or_default();
+    format!("{kept}…")
+}
+
+/// What a provider's `Retry-After` says, where it says it in seconds.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
 /// What a provider's error text means.
@@ -95,7 +118,7 @@ pub fn class(message: &str) -> Class {
     }
 }
 
-/// A provider's failure as the client is told of it.
+/// A provider's failure as the client is told of it. Who has the answer's headers adds what [`retry_after`] finds there.
 pub fn provider(status: u16, message: &str) -> Error {
     if class(message) == Class::ContextOverflow {
         let message = format!("the model's context length is exceeded: {message}");
@@ -111,17 +134,38 @@ mod tests {
 
     #[test]
     fn every_shape_gives_its_message() {
-        let cases: [(&str, Option<&str>); 6] = [
+        let cases: [(&str, Option<&str>); 8] = [
             (r#"{"error":{"message":"a","type":"invalid_request"}}"#, Some("a")),
             (r#"{"error":"b"}"#, Some("b")),
             (r#"{"type":"error","error":{"type":"api_error","message":"c"}}"#, Some("c")),
             (r#"{"error":{"odd":1}}"#, Some(r#"{"odd":1}"#)),
             ("<!DOCTYPE html>", Some("the provider answered with an HTML page")),
             (r#"{"choices":[]}"#, None),
+            (r#"{"error":null}"#, None),
+            (r#"{"error":{"message":null}}"#, Some(r#"{"message":null}"#)),
         ];
         for (body, message) in cases {
             assert_eq!(message_in(body.as_bytes()).as_deref(), message, "{body}");
         }
+        let endless = format!(r#"{{"error":"x{}"}}"#, "ü".repeat(MESSAGE_BYTES_MAX));
+        assert_eq!(message_in(endless.as_bytes()).unwrap().len(), MESSAGE_BYTES_MAX - 1 + "…".len());
+    }
+
+    #[test]
+    fn waits_are_passed_on() {
+        let cases =
+            [("7", Some(7)), (" 0 ", Some(0)), ("999999", Some(3600)), ("Fri, 20 Nov 2026 04:43:00 GMT", None), ("-1", None)];
+        for (value, seconds) in cases {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
+            assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+        assert!(provider(503, "busy").retry_after.is_some() && provider(500, "broken").retry_after.is_none());
+    }
+
+    #[test]
+    fn an_unreadable_message_is_still_an_error() {
+        assert_eq!(message_in(b"{\"error\":true}").as_deref(), Some("true"));
     }
 
     #[test]

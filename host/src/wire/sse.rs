@@ -78,11 +78,6 @@ fn frame_end(buffer: &[u8], mut from: usize) -> Option<usize> {
 
 impl Frame {
     /// The frame as it came.
-    pub fn into_bytes(self) -> Bytes {
-        self.raw
-    }
-
-    /// The frame as it came.
     pub fn bytes(&self) -> &Bytes {
         &self.raw
     }

@@ -178,7 +178,8 @@ impl Detector {
                 Judgement::Denial => return Some(Err(Pass::Nothing)),
                 Judgement::Other => {}
                 Judgement::Request(request)
-                    if request.weak && self.asked_later(&sentences, at, lexicon, pictured) => {}
+                    if (request.weak || request.act == Act::Read)
+                        && self.asked_later(&sentences, at, lexicon, pictured) => {}
                 Judgement::Request(request) => {
                     let before = sentences.get(..at).unwrap_or_default();
                     let after = sentences.get(at + 1..).unwrap_or_default();
@@ -215,7 +216,9 @@ impl Detector {
         if request.act == Act::Read || request.weak {
             let short = input.text.len() <= if request.weak { WEAK_MAX } else { READ_MAX };
             let more = place.after.iter().any(|sentence| sentence::is_task(sentence.tokens, place.lexicon));
+            let beneath = input.text.get(place.sentence.end..).and_then(|rest| rest.split_once('\n'));
             let apart = matches!(place.sentence.mark, Some(':' | '\n'))
+                || beneath.is_some_and(|(line, _)| line.chars().all(|c| !c.is_alphanumeric()))
                 || place.before.iter().any(|sentence| sentence.is_quote());
             let weak_text = request.weak && (apart || request.quote.is_some());
             if (more && !apart) || !(short || weak_text) {

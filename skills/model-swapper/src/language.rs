@@ -126,7 +126,7 @@ pub(crate) fn guess(text: &str) -> Guess {
     let end = (0..=SAMPLE_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
     let sample = text.get(..end).unwrap_or_default();
     let Some(info) = Detector::new().detect(sample) else { return Guess::Unknown };
-    let Some(code) = code_of(info.lang()) else { return Guess::Unknown };
+    let code = code_of(info.lang());
     let own_script = !matches!(
         info.script(),
         whatlang::Script::Latin
@@ -136,7 +136,51 @@ pub(crate) fn guess(text: &str) -> Guess {
             | whatlang::Script::Hebrew
     );
     let enough = sample.len() >= SURE_MIN && info.is_reliable();
-    if enough || own_script { Guess::Sure(code) } else { Guess::Perhaps(code) }
+    if enough || own_script {
+        code.map_or(Guess::Unknown, Guess::Sure)
+    } else {
+        by_small_words(sample).or(code).map_or(Guess::Unknown, Guess::Perhaps)
+    }
+}
+
+/// The commonest small words that a language does not share with its neighbours: a sentence of six words gives trigrams
+/// too little to go by, but hardly ever does without one of these.
+const SMALL_WORDS: [(&str, &[&str]); 7] = [
+    (
+        "en",
+        &[
+            "the", "is", "are", "and", "of", "to", "you", "i", "my", "would", "with", "please", "not",
+            "this", "that",
+        ],
+    ),
+    (
+        "de",
+        &[
+            "der", "das", "und", "ist", "nicht", "ich", "wir", "ein", "eine", "mit", "bitte", "sie", "auf",
+            "zu",
+        ],
+    ),
+    (
+        "fr",
+        &["le", "les", "et", "est", "je", "vous", "nous", "une", "des", "avec", "pas", "pour", "dans", "il"],
+    ),
+    ("es", &["el", "los", "y", "es", "está", "yo", "una", "con", "las", "por", "muy", "del", "mi"]),
+    ("pt", &["os", "não", "um", "uma", "com", "é", "está", "do", "da", "em", "você", "muito", "são"]),
+    ("it", &["il", "è", "gli", "che", "di", "sono", "della", "non", "un", "per", "mi", "una", "questo"]),
+    ("nl", &["het", "een", "niet", "ik", "van", "de", "en", "je", "zijn", "wij", "dit", "op"]),
+];
+
+/// The language whose small words stand in the text most often; none where none or two are first.
+fn by_small_words(text: &str) -> Option<Code> {
+    let text = text.to_lowercase();
+    let words: Vec<_> = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).collect();
+    let count = |small: &[&str]| words.iter().filter(|word| small.contains(word)).count();
+    let mut counts: Vec<_> = SMALL_WORDS.iter().map(|(code, small)| (count(small), *code)).collect();
+    counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    match counts.as_slice() {
+        [(first, code), (second, _), ..] if first > second => Code::of(code),
+        _ => None,
+    }
 }
 
 fn code_of(lang: Lang) -> Option<Code> {
@@ -211,5 +255,23 @@ mod tests {
     fn scripts_of_their_own_are_sure_and_short_latin_is_not() {
         assert_eq!(guess("おはようございます"), Guess::Sure(Code::of("ja").unwrap()));
         assert!(!matches!(guess("chat"), Guess::Sure(_)));
+    }
+
+    #[test]
+    fn short_sentences_are_told_by_their_small_words() {
+        let cases = [
+            ("The dog sleeps in the garden.", "en"),
+            ("I would like a coffee, please.", "en"),
+            ("Der Hund schläft im Garten.", "de"),
+            ("Je voudrais un café, avec du lait.", "fr"),
+            ("El perro duerme en el jardín.", "es"),
+            ("O cachorro não está em casa.", "pt"),
+            ("Il cane dorme, non è sveglio.", "it"),
+            ("De hond slaapt niet, het is warm.", "nl"),
+        ];
+        for (text, code) in cases {
+            let (Guess::Sure(found) | Guess::Perhaps(found)) = guess(text) else { panic!("{text}: no idea") };
+            assert_eq!(found.as_str(), code, "{text}");
+        }
     }
 }

@@ -213,6 +213,8 @@ fn mark(c: char, rest: &str, previous: Option<char>) -> Option<char> {
         '？' | '؟' => Some('?'),
         '：' => Some(':'),
         '，' | '、' | '،' | ';' | '；' | '—' | '–' => Some(','),
+        // People end sentences with them.
+        '\u{1f300}'..='\u{1faff}' => next.is_none_or(char::is_whitespace).then_some('.'),
         '!' | '?' | ',' => Some(c),
         '.' => next.is_none_or(|next| next.is_whitespace() || matches!(next, '"' | '.')).then_some('.'),
         ':' => (!rest.starts_with("://") && (!digit(previous) || !digit(next))).then_some(':'),

@@ -74,7 +74,7 @@ fn only_a_load_that_somebody_broke_off_may_succeed_at_once() {
         ("anything else", false),
     ];
     for (message, is_transient) in cases {
-        let fault = Fault { message: message.to_owned(), ..Fault::default() };
+        let fault = wire::Fault { message: message.to_owned(), ..wire::Fault::default() };
         let error = error_of(500, fault);
         assert_eq!(error.is_transient(), is_transient, "{error}");
     }

@@ -114,7 +114,8 @@ mod tests {
     fn check(capacity: usize, resident: &[&str], choices: &[&str], expected: &[&str]) {
         let mut baseline = Baseline::default();
         for choice in choices {
-            let (key, place) = choice.strip_prefix('=').map_or((*choice, Place::Last), |it| (it, Place::Kept));
+            let (key, place) =
+                choice.strip_prefix('=').map_or((*choice, Place::Last), |it| (it, Place::Kept));
             baseline.choose(due(key), place, capacity, |model| resident.contains(&model.key()));
         }
         baseline.trim(Kind::Language, capacity, |model| resident.contains(&model.key()));

@@ -44,3 +44,19 @@ impl Pace {
         Some(Refused::retry(reason, left))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_cap() {
+        let now = tokio::time::Instant::now().into_std();
+        let mut pace = Pace::default();
+        for expected in [5, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300, 300, 300] {
+            pace.failed(now, &Error::OutOfMemory("little".to_owned()));
+            assert_eq!(pace.left(now), Some(Duration::from_secs(expected)));
+        }
+        assert_eq!(pace.left(now + PAUSE_MOST), None);
+    }
+}

@@ -3,13 +3,15 @@
 //! Until an unload is sent it can be dropped without a trace. After that every way out leaves a state from which the
 //! next decision, or the way back to the baseline, can go on: a swap that fails ends, and nothing waits for it.
 
+mod ask;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::choose::Choice;
 use super::list::{RELIST_FIRST, UNLOAD_LAG};
 use super::memory::State;
-use super::{Asked, Effect, Lane, Mutant, Operation, Phase, Planner, Ticket, Timings, Tomb, Waiter};
+use super::{Asked, Effect, Mutant, Operation, Planner, Ticket, Timings, Tomb, Waiter};
 use crate::id::{InstanceId, ModelId};
 use crate::model::Kind;
 use crate::provider::Error;
@@ -181,27 +183,6 @@ impl Planner {
         Some(swap)
     }
 
-    fn is_busy(&self, id: &InstanceId) -> bool {
-        self.instances.get(id).is_some_and(|held| !held.is_idle())
-    }
-
-    /// Somebody still needs what the swap is for.
-    fn is_still_wanted(&self, goal: &Goal) -> bool {
-        match goal {
-            Goal::Serve(model) => {
-                // A waiter whom an instance would serve that is only being drained does not need the swap.
-                let needs = |waiter: &Waiter| {
-                    waiter.wants_it_loaded()
-                        && !self.of_model(model).any(|(_, held)| self.would_serve(waiter, held))
-                };
-                self.queue.iter().any(|waiter| waiter.model() == model && needs(waiter))
-            }
-            Goal::Restore(model) => !self.is_resident(model) && self.baseline.get(model).is_some(),
-            Goal::Unload(ticket) => self.queue.iter().any(|waiter| waiter.ticket == *ticket),
-            Goal::Clear => true,
-        }
-    }
-
     /// Rule 8.
     fn drain_timed_out(&mut self, swap: &Swap) {
         let spared_until = self.now + self.config.drain_timeout;
@@ -360,55 +341,6 @@ impl Planner {
             return None;
         }
         self.begin_load(swap)
-    }
-}
-
-// === impl Planner: questions ===
-
-impl Planner {
-    /// A swap is under way that will serve the waiter.
-    pub(super) fn is_under_way(&self, waiter: &Waiter) -> bool {
-        let swap = self.lane(self.kind_of(waiter.model())).swap.as_ref();
-        swap.is_some_and(|swap| match &swap.goal {
-            Goal::Unload(ticket) => *ticket == waiter.ticket,
-            goal => waiter.wants_it_loaded() && goal.model() == Some(waiter.model()),
-        })
-    }
-
-    /// Where the waiter stands, and since when.
-    pub(super) fn phase_of(&self, waiter: &Waiter) -> (Phase, Instant) {
-        let swap = self.lane(self.kind_of(waiter.model())).swap.as_ref();
-        match swap.filter(|_| self.is_under_way(waiter)) {
-            None => waiter.blocked.map_or((Phase::Queued, waiter.arrived), |since| (Phase::Draining, since)),
-            Some(swap) => (swap.phase(), swap.since),
-        }
-    }
-
-    /// When the waiter becomes overdue.
-    pub(super) fn waiter_wakes(&self, waiter: &Waiter) -> Option<Instant> {
-        Some(waiter.since + self.max_wait(waiter.model()))
-    }
-
-    /// When the lane's swap or rest needs a look.
-    pub(super) fn lane_wakes(&self, lane: &Lane) -> Option<Instant> {
-        let swap = lane.swap.as_ref().and_then(|swap| match swap.step {
-            Step::Draining { look_at } => Some(look_at.min(swap.since + self.config.drain_timeout)),
-            _ => None,
-        });
-        let rest = lane.at_rest_since.map(|since| since + self.config.linger);
-        [swap, rest, lane.pace.until].into_iter().flatten().filter(|at| *at > self.now).min()
-    }
-}
-
-// === impl Swap ===
-
-impl Swap {
-    fn phase(&self) -> Phase {
-        match self.step {
-            Step::Draining { .. } => Phase::Draining,
-            Step::Unloading | Step::Confirming { .. } => Phase::Unloading,
-            Step::Loading(_) | Step::Searching { .. } => Phase::Loading,
-        }
     }
 }
 

@@ -35,6 +35,12 @@ struct Desk {
     memory: Vec<(InstanceId, ModelId, u32)>,
     /// What lists answer instead.
     outage: Option<Error>,
+    /// What models weigh, where a script says so.
+    sizes: Vec<(&'static str, u64)>,
+    /// Instances that are still loading by someone else's doing.
+    loading: Vec<&'static str>,
+    /// What the next unload answers instead.
+    unload_error: Option<Error>,
     /// Lists wait until the script answers them.
     holds_lists: bool,
     lists: Vec<(Asked, Result<Vec<Listed>, Error>)>,
@@ -42,6 +48,8 @@ struct Desk {
     granted: Vec<(Ticket, Grant, ModelId, SessionKey, Purpose)>,
     claims: Vec<(Ticket, Claim)>,
     log: Vec<String>,
+    /// A directory was published.
+    published: bool,
 }
 
 impl Desk {
@@ -54,12 +62,16 @@ impl Desk {
             now: start,
             memory: memory.iter().map(|key| (InstanceId::new(*key), model(key), 8192)).collect(),
             outage: None,
+            sizes: Vec::new(),
+            loading: Vec::new(),
+            unload_error: None,
             holds_lists: false,
             lists: Vec::new(),
             loads: Vec::new(),
             granted: Vec::new(),
             claims: Vec::new(),
             log: Vec::new(),
+            published: false,
         };
         desk.feed(Event::Tick);
         desk.log.clear();
@@ -110,19 +122,32 @@ impl Desk {
             }
             Effect::Unload(instance) => {
                 self.log.push(format!("unload {instance}"));
-                self.memory.retain(|(id, ..)| *id != instance);
-                self.feed(Event::Unloaded(instance, Ok(())));
+                let result = self.unload_error.take().map_or(Ok(()), Err);
+                if result.is_ok() {
+                    self.memory.retain(|(id, ..)| *id != instance);
+                }
+                self.feed(Event::Unloaded(instance, result));
             }
             Effect::AbortStalled(instance) => self.log.push(format!("abort stalled {instance}")),
             Effect::AbortAll => self.log.push("abort all".to_owned()),
             Effect::Stopped => self.log.push("stopped".to_owned()),
-            Effect::Tell(..) | Effect::Notice(_) | Effect::Publish => {}
+            Effect::Publish => self.published = true,
+            Effect::Tell(..) | Effect::Notice(_) => {}
         }
     }
 
     fn list(&self) -> Vec<Listed> {
         let keys = ["a", "b", "c", "d", "text-embedding-e", "text-embedding-f", "text-embedding-g"];
-        keys.into_iter().map(|key| listed(key, &self.memory)).collect()
+        let mut list: Vec<Listed> = keys.into_iter().map(|key| listed(key, &self.memory)).collect();
+        for listed in &mut list {
+            listed.size_bytes = self.sizes.iter().find(|(key, _)| listed.key == *key).map(|(_, size)| *size);
+            for resident in &mut listed.instances {
+                if self.loading.contains(&resident.id.as_str()) {
+                    resident.readiness = Readiness::Loading;
+                }
+            }
+        }
+        list
     }
 
     /// Seconds from the start; the planner is woken whenever it wants to be.
@@ -149,17 +174,7 @@ impl Desk {
         session: &str,
         tokens: u32,
     ) -> &mut Self {
-        let claim = Claim {
-            model: model(key),
-            purpose,
-            session: SessionKey::new(session),
-            request: RequestId::new(format!("r{ticket}")),
-            prompt_tokens: tokens,
-            output_tokens: 100,
-            context_length: None,
-            progress: Arc::new(Progress::default()),
-        };
-        self.claim_as(ticket, claim)
+        self.claim_as(ticket, claim_for(ticket, key, purpose, session, tokens))
     }
 
     fn claim_as(&mut self, ticket: u64, claim: Claim) -> &mut Self {
@@ -250,6 +265,19 @@ impl Desk {
         let due: Vec<&str> = report.baseline.iter().map(|due| due.model.key()).collect();
         assert_eq!(due, keys);
         self
+    }
+}
+
+fn claim_for(ticket: u64, key: &str, purpose: Purpose, session: &str, tokens: u32) -> Claim {
+    Claim {
+        model: model(key),
+        purpose,
+        session: SessionKey::new(session),
+        request: RequestId::new(format!("r{ticket}")),
+        prompt_tokens: tokens,
+        output_tokens: 100,
+        context_length: None,
+        progress: Arc::new(Progress::default()),
     }
 }
 

@@ -34,8 +34,8 @@ fn an_agents_request_is_understood() {
     assert_eq!(request.tools, ["edit", "flat"]);
     assert!(request.continues_turn());
     assert_eq!(request.user_text, "");
-    assert_eq!(request.turn_media().count(), 0);
-    assert_eq!(request.earlier_media().map(|part| part.kind).collect::<Vec<_>>(), [MediaKind::Image]);
+    assert_eq!(request.turn_media().map(|part| part.kind).collect::<Vec<_>>(), [MediaKind::Image]);
+    assert_eq!(request.earlier_media().count(), 0);
     assert_eq!(request.media_kinds(), [MediaKind::Image]);
     assert!(request.first_user_text().contains("sessionId=7f-3a"));
 }
@@ -89,5 +89,54 @@ fn tokens_are_estimated_without_the_media() {
     let request = read(
         r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}]}]}"#,
     );
-    assert_eq!(request.estimated_tokens(), 256);
+    assert_eq!(request.estimated_tokens(), 256 + r#"{"role":"user","content":[]}"#.len() as u32 / 4);
+}
+
+#[test]
+fn calls_and_reasoning_are_part_of_the_prompt() {
+    let arguments = "a".repeat(4000);
+    let request = read(&format!(
+        r#"{{"messages":[{{"role":"assistant","content":null,"reasoning":"{arguments}","tool_calls":[{{"function":{{"arguments":"{arguments}"}}}}]}}]}}"#
+    ));
+    assert!((2000..2100).contains(&request.estimated_tokens()), "{}", request.estimated_tokens());
+}
+
+#[test]
+fn this_turns_media_are_never_earlier_ones() {
+    let image = |url: &str| format!(r#"{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}"#);
+    let (old, new) = (image("old"), image("new"));
+    let (said, calls) = (r#"{"role":"assistant","content":"x"}"#, r#"{"role":"assistant","tool_calls":[{}]}"#);
+    let (tool, user, system) =
+        (r#"{"role":"tool","content":"r"}"#, r#"{"role":"user","content":"u"}"#, r#"{"role":"system","content":"s"}"#);
+    let cases: [(&[&str], usize, usize); 9] = [
+        (&[&old, said, &new], 1, 1),
+        (&[&old, said, &new, user], 1, 1),
+        (&[&old, said, &new, calls, tool], 1, 1),
+        (&[&old, said, &new, calls, tool, user, calls, tool, tool, user], 1, 1),
+        (&[&old, said, &new, said, calls, tool, system], 1, 1),
+        (&[&new, calls, tool], 0, 1),
+        (&[&old, said, user, calls, tool], 1, 0),
+        (&[&old, calls, tool, said, user], 1, 0),
+        // The assistant's words are to be gone on with: its turn's picture stays, and nothing is new to a skill.
+        (&[&old, said, &new, said], 1, 0),
+    ];
+    for (messages, earlier, of_turn) in cases {
+        let request = read(&format!(r#"{{"messages":[{}]}}"#, messages.join(",")));
+        let counts = (request.earlier_media().count(), request.turn_media().count());
+        assert_eq!(counts, (earlier, of_turn), "{messages:?}");
+    }
+}
+
+#[test]
+fn half_an_emoji_does_not_hide_the_words() {
+    let request = read(r#"{"messages":[{"role":"user","content":[{"type":"text","text":"translate \ud83d"}]}]}"#);
+    assert_eq!(request.user_text, "translate \u{fffd}");
+}
+
+#[test]
+fn a_models_name_has_a_limit() {
+    let named = |length: usize| format!(r#"{{"model":"{}","messages":[]}}"#, "m".repeat(length));
+    assert_eq!(read(&named(MODEL_BYTES_MAX)).model.len(), MODEL_BYTES_MAX);
+    let refused = Request::read(Bytes::from(named(MODEL_BYTES_MAX + 1)));
+    assert_eq!(refused.unwrap_err(), ReadError::ModelTooLong);
 }

@@ -8,7 +8,7 @@ const UNKNOWN_MAX: usize = 5;
 
 /// Judges a sentence of a turn that has a picture. With a language to go into, it is a translation of the picture.
 pub(super) fn judge(roles: &[Role], lexicon: &Lexicon) -> Judgement {
-    let roles = up_to_remark(roles);
+    let roles = up_to_remark(after_remark(roles));
     let talk = |role: &Role| {
         let known = role.class.is(AROUND.or(READING).or(Class::GREET));
         role.class.is(OTHER.or(Class::NOT)) || (role.class.is(Class::FILE) && !known)
@@ -54,10 +54,26 @@ fn wanted(roles: &[Role]) -> bool {
 /// The words up to a comma after which nothing belongs to the request: "…, I don't have my glasses".
 fn up_to_remark(roles: &[Role]) -> &[Role] {
     let commas = roles.iter().enumerate().filter(|(_, role)| role.comma).map(|(at, _)| at);
-    let asks = Class::READ.or(Class::WRITTEN).or(Class::INTO).or(Class::VERB).or(OTHER);
     let ends = |&at: &usize| {
         let (first, rest) = roles.split_at_checked(at).unwrap_or((roles, &[]));
-        wanted(first) && !rest.iter().any(|role| role.class.is(asks))
+        wanted(first) && is_remark(rest)
     };
     commas.into_iter().find(ends).and_then(|at| roles.get(..at)).unwrap_or(roles)
+}
+
+/// The words after a comma before which nothing belongs to the request: "I don't have my glasses, …".
+fn after_remark(roles: &[Role]) -> &[Role] {
+    let commas = roles.iter().enumerate().filter(|(_, role)| role.comma).map(|(at, _)| at);
+    let begins = |at: usize| {
+        let (first, rest) = roles.split_at_checked(at + 1)?;
+        (wanted(rest) && is_remark(first)).then_some(rest)
+    };
+    commas.into_iter().find_map(begins).unwrap_or(roles)
+}
+
+/// Whether words beside a request only say why: they ask for nothing, or say what the user cannot read.
+fn is_remark(roles: &[Role]) -> bool {
+    let has = |class: Class| roles.iter().any(|role| role.class.is(class));
+    let asks = Class::INTO.or(Class::VERB).or(OTHER);
+    !has(asks) && (has(Class::NOT) || !has(Class::READ.or(Class::WRITTEN)))
 }

@@ -3,7 +3,11 @@
 
 use super::{Act, Request, Role, Sentence};
 use crate::language::Code;
+use crate::token::stands_alone;
 use crate::words::{Class, Order};
+
+/// Characters of a script without spaces that are rather a word than a sentence.
+const UNSPACED_WORD_MAX: usize = 3;
 
 /// Words of the user's own: what they name is not the assistant's last answer.
 const OWN: [&str; 30] = [
@@ -115,19 +119,27 @@ impl Sentence<'_> {
         let mut quotes = self.roles.iter().filter(|role| role.quote);
         let spans = found.inline.into_iter().chain(quotes.next().map(|role| (role.start, role.end)));
         let word = |(start, end): (usize, usize)| {
-            let inside = self.tokens.iter().filter(|token| token.start >= start && token.end <= end);
+            let inside = || self.tokens.iter().filter(|token| token.start >= start && token.end <= end);
             let quote = self.roles.iter().any(|role| role.quote && role.start == start);
             let spaced = self.lexicon.order != Order::Last && self.lexicon.code.is_spaced();
-            spaced && if quote { end - start <= 14 && self.one_word(start) } else { inside.count() == 1 }
+            match (quote, spaced) {
+                (true, spaced) => spaced && self.one_word(start),
+                (false, true) => inside().count() == 1,
+                (false, false) => !self.lexicon.code.is_spaced() && inside().count() <= UNSPACED_WORD_MAX,
+            }
         };
         let mut spans = spans.peekable();
         spans.peek().is_some() && spans.all(word)
     }
 
-    /// Whether the quotation that begins here is a single word.
+    /// Whether the quotation that begins here is a single word; in a script without spaces a sentence looks like one.
     fn one_word(&self, start: usize) -> bool {
         let quote = self.tokens.iter().find(|token| token.start == start);
-        quote.is_some_and(|token| token.word.split_whitespace().count() == 1)
+        quote.is_some_and(|token| {
+            let words = token.word.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric));
+            let unspaced = token.word.chars().filter(|&c| stands_alone(c)).count();
+            words.count() == 1 && unspaced <= UNSPACED_WORD_MAX
+        })
     }
 }
 

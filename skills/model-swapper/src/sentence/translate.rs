@@ -132,7 +132,8 @@ impl Sentence<'_> {
         if after.iter().any(|role| self.is_file(role)) {
             return false;
         }
-        let strays = self.strays(after, by);
+        let mut strays = self.strays(after, by);
+        strays.retain(|&at| !self.is_thanks(after, at));
         if strays.is_empty() {
             return true;
         }
@@ -244,6 +245,13 @@ impl Sentence<'_> {
             || (self.lexicon.order == Order::Both && later.iter().any(|role| role.class.is(Class::ASK)));
         before.get(at).is_some_and(|role| role.class.is(Class::GREET))
             && (self.lexicon.order == Order::First || aside)
+    }
+
+    /// Thanks at the end of a request for a translation into the language they are in: no text would be left to translate.
+    fn is_thanks(&self, after: &[Role], at: usize) -> bool {
+        let own = |role: &Role| role.class.is(Class::INTO) && role.code == Some(self.lexicon.code);
+        let (before, rest) = after.split_at_checked(at).unwrap_or((after, &[]));
+        before.iter().any(own) && rest.iter().all(|role| role.class.is(Class::GREET.or(Class::LEAD)))
     }
 
     /// A Latin word set right against Han or Kana is a name there, not a verb: `translate関数`.

@@ -12,6 +12,17 @@ fn rule_1_a_leased_instance_is_not_evicted_and_leaves_after_its_last_lease() {
 }
 
 #[test]
+fn rule_1_a_lane_that_is_still_loading_gets_no_effect() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.loading = vec!["b"];
+    desk.someone_loads("b", "b").at(30.0).claim(1, "c", ROUTED).claim(2, "b", ROUTED).at(90.0).expect(&[]);
+    desk.loading.clear();
+    // It answers now: who wants it has it, and room is made for the other.
+    desk.at(100.0).expect(&["grant 2 on b"]).end(2, DONE).at(101.0);
+    desk.expect(&["unload a", "unload b", "load c 4096"]);
+}
+
+#[test]
 fn rule_2_a_want_delays_a_swap_for_the_grace_of_a_tool_loop() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.claim_of(1, "a", Purpose::Plain, "s", 100).end(1, TOOLS).expect(&["grant 1 on a"]);
@@ -59,6 +70,27 @@ fn rule_3_people_move_the_baseline() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.someone_loads("x", "b").at(30.0).expect_baseline(&["a", "b"]);
     desk.someone_unloads("a").at(60.0).expect_baseline(&["b"]).expect(&[]);
+}
+
+#[test]
+fn rule_3_where_both_no_longer_fit_the_one_chosen_last_stays() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    // In one list somebody put `b` in the place of `a`, which a request then asks for.
+    desk.claim(1, "a", Purpose::Plain).someone_unloads("a").someone_loads("b", "b").end(1, End::Gone);
+    desk.expect_baseline(&["b"]).claim(2, "a", Purpose::Plain).loaded().end(2, DONE).expect_baseline(&["a"]);
+    desk.expect(&["grant 1 on a", "unload b", "load a 4096", "grant 2 on a"]).at(60.0).expect(&[]);
+}
+
+#[test]
+fn rule_3_what_is_due_is_published() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    let due = |desk: &Desk| desk.planner.directory().due().to_vec();
+    assert_eq!(due(&desk), [model("a")]);
+    desk.claim(1, "b", ROUTED).loaded();
+    assert_eq!(due(&desk), [model("a")], "also while a specialist is resident");
+    desk.end(1, DONE).loaded().published = false;
+    desk.claim(2, "c", Purpose::Plain).loaded();
+    assert_eq!((due(&desk), desk.published), (vec![model("c")], true));
 }
 
 #[test]
@@ -121,6 +153,30 @@ fn rule_4_too_small_a_context_is_reloaded_once() {
 }
 
 #[test]
+fn rule_4_a_load_asks_for_the_context_that_is_configured_or_needed() {
+    // Configured, the candidate's own, the prompt; at most the model's 32 768.
+    let cases = [
+        (None, None, 100, 4096),
+        (Some(16_384), None, 100, 16_384),
+        (None, Some(16_384), 100, 16_384),
+        (Some(8192), Some(12_000), 100, 12_000),
+        (Some(12_000), Some(8192), 100, 12_000),
+        (Some(8192), Some(8192), 9000, 16_384),
+        (Some(100_000), None, 100, 32_768),
+        (None, Some(100_000), 100, 32_768),
+        (None, None, 40_000, 32_768),
+    ];
+    for (configured, asked, tokens, expected) in cases {
+        let models = [(model("b"), crate::residency::ModelConfig { context_length: configured })];
+        let config = Config { models: models.into(), ..Config::default() };
+        let mut desk = Desk::new(config, &["a"]);
+        let claim = claim_for(1, "b", ROUTED, "s", tokens);
+        desk.claim_as(1, Claim { context_length: asked, ..claim });
+        desk.expect(&["unload a", &format!("load b {expected}")]).loaded().expect(&["grant 1 on b"]);
+    }
+}
+
+#[test]
 fn rule_4_a_plain_request_raises_the_baselines_context() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.claim_of(1, "a", Purpose::Plain, "s", 9000).loaded().end(1, DONE);
@@ -135,6 +191,24 @@ fn rule_5_victims_are_what_is_outside_the_baseline_then_the_cheapest() {
     desk.claim(1, "b", ROUTED).expect(&["load b 4096"]).loaded().end(1, TOOLS).at(6.0);
     desk.expect(&["grant 1 on b"]);
     desk.claim(2, "c", ROUTED).expect(&["unload b", "load c 4096"]);
+}
+
+#[test]
+fn rule_5_of_several_victims_the_one_that_loads_fastest_goes_then_the_smallest() {
+    // Seconds that the loads of `b` and `c` took, what they weigh, and which of them goes.
+    let cases = [
+        ((3.0, 9.0), (9, 3), "b"),
+        ((9.0, 3.0), (3, 9), "c"),
+        ((5.0, 5.0), (3, 9), "b"),
+        ((5.0, 5.0), (9, 3), "c"),
+    ];
+    for ((b, c), (b_weighs, c_weighs), victim) in cases {
+        let mut desk = Desk::new(two(), &[]);
+        desk.sizes = vec![("b", b_weighs), ("c", c_weighs)];
+        desk.claim(1, "b", KEEP).at(b).loaded().claim(2, "c", KEEP).at(b + c).loaded();
+        desk.end(1, DONE).end(2, DONE).at(40.0).log.clear();
+        desk.claim(3, "d", ROUTED).expect(&[&format!("unload {victim}"), "load d 4096"]);
+    }
 }
 
 #[test]
@@ -234,6 +308,16 @@ fn rule_12_a_drain_is_dropped_when_nobody_needs_it_any_more() {
     let mut desk = Desk::new(Config { max_wait: Some(Duration::from_secs(1)), ..Config::default() }, &["a"]);
     desk.claim(1, "a", Purpose::Plain).claim(2, "b", ROUTED).at(1.0).claim(3, "a", Purpose::Plain);
     desk.expect(&["grant 1 on a"]).leave(2).expect(&["grant 3 on a"]);
+}
+
+#[test]
+fn rule_12_an_unload_that_fails_refuses_its_waiters_and_the_victim_stays() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.unload_error = Some(Error::Refused { status: 500, message: "busy".to_owned() });
+    desk.claim(1, "b", ROUTED).claim(2, "b", ROUTED);
+    desk.expect(&["unload a", "refuse 1: load failed", "refuse 2: load failed"]).expect_baseline(&["a"]);
+    desk.claim(3, "a", Purpose::Plain).expect(&["grant 3 on a"]).end(3, DONE);
+    desk.claim(4, "b", ROUTED).expect(&["unload a", "load b 4096"]).loaded().expect(&["grant 4 on b"]);
 }
 
 #[test]
