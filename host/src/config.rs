@@ -1,4 +1,4 @@
-//! Configuration: what may be written ([`file`]), what the environment adds ([`env`]), and what is true once both are
+//! Configuration: what may be written ([`mod@file`]), what the environment adds ([`mod@env`]), and what is true once both are
 //! resolved: [`Config`], made of each room's own. All errors are reported at once, each with the key that causes it.
 //!
 //! No file is needed: with none, LM Studio on this machine is served on 127.0.0.1:8484 with the bundled skills.
@@ -13,7 +13,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{exchange, ingress, residency, route, session, skill};
 
@@ -63,8 +63,8 @@ pub enum Kind {
 }
 
 /// A text that no log shows.
-#[derive(Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, schemars::JsonSchema)]
+#[schemars(transparent)]
 pub struct Secret(String);
 
 /// What the command line says, which goes before everything else.
@@ -102,22 +102,45 @@ impl Config {
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, Errors> {
         let env = env::Env::read();
         let path = path.map(Path::to_path_buf).or_else(|| env.config.clone()).or_else(env::usual_file);
-        let file = match &path {
-            None => file::File::default(),
-            Some(path) => {
-                read(path).map_err(|problem| Errors { file: Some(path.clone()), problems: vec![problem] })?
-            }
+        let errors = |problems| Errors { file: path.clone(), problems };
+        let (file, mut problems) = match &path {
+            None => (file::File::default(), Vec::new()),
+            Some(path) => read(path).map_err(|problem| errors(vec![problem]))?,
         };
-        resolve::resolve(file, &env, overrides, path.clone())
-            .map_err(|problems| Errors { file: path, problems })
+        match resolve::resolve(file, &env, overrides, path.clone()) {
+            Ok(config) if problems.is_empty() => Ok(config),
+            Ok(_) => Err(errors(problems)),
+            Err(more) => {
+                // What was left out because it is wrong is not said to be missing as well.
+                let known = |it: &Problem| problems.iter().any(|other| other.is_near(it));
+                let more: Vec<_> = more.into_iter().filter(|it| !known(it)).collect();
+                problems.extend(more);
+                Err(errors(problems))
+            }
+        }
     }
 }
 
-fn read(path: &Path) -> Result<file::File, Problem> {
+/// What the file says, and what is wrong with the rest; an error where nothing of it can be understood.
+fn read(path: &Path) -> Result<(file::File, Vec<Problem>), Problem> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Problem { key: None, message: format!("cannot be read: {error}") })?;
-    toml::from_str(&text)
-        .map_err(|error| Problem { key: None, message: error.to_string().trim_end().to_owned() })
+    file::File::parse(&text)
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// One of the two keys lies within the other.
+    fn is_near(&self, other: &Self) -> bool {
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        match (&self.key, &other.key) {
+            (Some(a), Some(b)) => within(a, b) || within(b, a),
+            _ => false,
+        }
+    }
 }
 
 // === impl Secret ===
@@ -131,6 +154,14 @@ impl Secret {
     /// The text, for the one place that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    /// As a text; what is none is not named in the error, because it may be the secret all the same.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer);
+        text.map(Self).map_err(|_| serde::de::Error::custom("a key is a text: write it in quotation marks"))
     }
 }
 

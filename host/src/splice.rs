@@ -2,4 +2,5 @@
 //! while a model loads, an error and its terminator) stands between them.
 
 pub mod body;
+pub mod silence;
 pub mod slot;

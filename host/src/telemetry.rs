@@ -1,7 +1,8 @@
 //! What happened, for people: one [`Record`] per request, kept in a bounded ring in memory, and one tracing event at its
 //! end. `pointsman why` and the admin API read the ring; nothing of it is on disk.
 //!
-//! Records hold no message texts: what a skill said of its decision, never what the user wrote.
+//! Records hold no message texts: what a skill said of its decision, never what the user wrote. Values, and one lock
+//! around the ring that is held for a push or a look, never across anything that waits: no task, no clock, no I/O.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +44,7 @@ pub struct Record {
     pub model: Option<String>,
     /// Media of earlier turns that were replaced by a line of text.
     pub placeholders: usize,
-    /// What the gateway did that nobody asked for: opened a stream early, fell back, passed a route over.
+    /// What the gateway did that nobody asked for, as in opening a stream early, falling back or passing a route over.
     pub notes: Vec<String>,
     /// The provider's finish reason.
     pub finish: Option<String>,
@@ -164,7 +165,7 @@ impl Ring {
         records.push_back(Arc::new(record));
     }
 
-    /// The record of this request; the newest that was routed, else the newest, where none is named.
+    /// The record of this request; where none is named, the newest of all.
     pub fn find(&self, request: Option<&str>) -> Option<Arc<Record>> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         match request {

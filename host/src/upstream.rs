@@ -6,7 +6,7 @@
 
 pub mod outgoing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -136,12 +136,15 @@ impl Upstream {
 
     fn forwarded(&self, headers: &HeaderMap, target: &Target) -> HeaderMap {
         let mut sent = HeaderMap::with_capacity(headers.len() + 3);
+        let for_this_hop = named_by_connection(headers);
         for (name, value) in headers {
-            if !NOT_FORWARDED.contains(name) && !NOT_FORWARDED_TEXT.contains(&name.as_str()) {
+            if !NOT_FORWARDED.contains(name)
+                && !NOT_FORWARDED_TEXT.contains(&name.as_str())
+                && !for_this_hop.contains(name)
+            {
                 sent.append(name.clone(), value.clone());
             }
         }
-        remove_named_by_connection(&mut sent, headers);
         sent.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         sent.append(HOP, self.hop.clone());
         if let Some(authorization) = &target.authorization {
@@ -156,12 +159,10 @@ impl Upstream {
     }
 }
 
-/// Headers that `Connection` names were for this hop alone (RFC 9110, 7.6.1).
-fn remove_named_by_connection(kept: &mut HeaderMap, came: &HeaderMap) {
-    let values = came.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    for name in values.flat_map(|value| value.split(',')) {
-        kept.remove(name.trim());
-    }
+/// Headers that `Connection` names are for this hop alone (RFC 9110, 7.6.1).
+fn named_by_connection(headers: &HeaderMap) -> HashSet<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
 /// The innermost cause of an error: the outer ones only say that there is one.
@@ -176,6 +177,7 @@ fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
 /// An answer's headers, less those that concern one connection.
 pub fn answer_headers(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + 4);
+    let for_this_hop = named_by_connection(headers);
     for (name, value) in headers {
         let dropped = [
             header::CONNECTION,
@@ -191,11 +193,11 @@ pub fn answer_headers(headers: &HeaderMap) -> HeaderMap {
             && !cors
             && name.as_str() != "keep-alive"
             && name.as_str() != "x-powered-by"
+            && !for_this_hop.contains(name)
         {
             kept.append(name.clone(), value.clone());
         }
     }
-    remove_named_by_connection(&mut kept, headers);
     kept
 }
 

@@ -10,5 +10,6 @@ pub mod edit;
 pub mod fault;
 pub mod json;
 pub mod lmstudio;
+pub mod members;
 pub mod sse;
 pub mod written;

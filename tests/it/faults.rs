@@ -281,7 +281,6 @@ async fn an_answer_by_another_model_is_not_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "at rest the model that was loaded by hand comes back, though the client's choice was later"]
 async fn the_model_that_was_asked_for_last_stays() {
     let world = usurped().await;
     world.idle().await;

@@ -1,5 +1,6 @@
 //! Scenarios through real sockets, the tidy test, badly behaved skills: one binary, so that the engine is linked once.
 
+mod binary;
 mod clients;
 mod faults;
 mod folder;

@@ -227,7 +227,7 @@ async fn a_client_that_reads_nothing_does_not_keep_others_waiting() {
     let heard = deaf.hear().await;
     assert!(heard.contains("\"code\":\"client_too_slow\""), "{}", &heard[heard.len().saturating_sub(400)..]);
     let record = world.records(2).await.into_iter().find(|record| record.session == "deaf").unwrap();
-    assert!(record.error.is_some_and(|error| error.contains("read nothing")));
+    assert!(record.error.is_some_and(|error| error.contains("broken off by the gateway")));
     world.idle().await;
     world.resting_on(GENERAL).await;
 }

@@ -42,7 +42,7 @@ mod tests {
             let path = folder.path().join(name);
             if let Some(before) = before {
                 std::fs::write(&path, before).unwrap();
-                std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
             }
             let token = read_or_make(&path).unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");

@@ -1,4 +1,11 @@
-//! The only place that reads the environment. Every variable is declared here.
+//! The only place that reads the environment for the configuration. Every variable of the gateway is declared here.
+//!
+//! What is said nearer goes first: the command line, then the environment, then the file. Two exceptions: a provider's
+//! `url` and `key` in the file go before the variables that other programs share with us.
+//!
+//! The command line's own variables are read by clap, where `cli/args.rs` declares them: `POINTSMAN_URL` (the running
+//! gateway that commands talk to, as `--url`), `POINTSMAN_LOG` (what `serve` logs, as `--log`), and [`CONFIG`] and
+//! [`DATA_DIR`] once more, as `--config` and `--data-dir`.
 
 use std::path::PathBuf;
 
@@ -6,13 +13,13 @@ use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
 
 use super::Secret;
 
-/// The configuration file.
+/// The configuration file, as `--config`. Without it `pointsman.toml` here, else in the platform's folder.
 pub const CONFIG: &str = "POINTSMAN_CONFIG";
-/// Where clients connect.
+/// Where clients connect, as `--listen`: address and port. Goes before the file's `listen`.
 pub const LISTEN: &str = "POINTSMAN_LISTEN";
-/// Where state lives.
+/// Where state lives, as `--data-dir`. Goes before the file's `data_dir`.
 pub const DATA_DIR: &str = "POINTSMAN_DATA_DIR";
-/// The model of requests that name none.
+/// The model of requests that name none. Goes before the file's `defaults.model`.
 pub const DEFAULT_MODEL: &str = "POINTSMAN_DEFAULT_MODEL";
 /// The model server, with or without `/v1`, as OpenAI's SDKs know it.
 pub const OPENAI_API_BASE: &str = "OPENAI_API_BASE";

@@ -1,5 +1,5 @@
 //! What may be written in `pointsman.toml`. Every key is optional and refused where it is unknown; what is true when all
-//! of it is resolved is [`super::Config`].
+//! of it is resolved is [`super::Config`]. At most [`PROBLEMS_MAX`] wrong keys are named at once.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -7,9 +7,14 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_path_to_error::Segment;
+use toml::de::{DeTable, DeValue};
 
-use super::Secret;
 use super::period::Period;
+use super::{Problem, Secret};
+
+/// Wrong keys that are named at once; each costs another reading of the file.
+const PROBLEMS_MAX: usize = 50;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -194,4 +199,285 @@ pub enum OnFailure {
     Pass,
     /// The request is refused.
     Refuse,
+}
+
+// === impl File ===
+
+impl File {
+    /// Everything that can be understood of a text, and what cannot: each wrong key is named, left out, and the rest is
+    /// read again.
+    ///
+    /// # Errors
+    /// Where the text is no TOML, with line and column.
+    pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Problem> {
+        let syntax = |error: toml::de::Error| Problem { key: None, message: syntax_error(text, &error) };
+        let places = DeTable::parse(text).map_err(syntax)?;
+        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let mut problems = Vec::new();
+        while problems.len() < PROBLEMS_MAX {
+            let error = match serde_path_to_error::deserialize(toml::Value::Table(table.clone())) {
+                Ok(file) => return Ok((file, problems)),
+                Err(error) => error,
+            };
+            let path: Vec<_> = error.path().iter().map_while(step).collect();
+            let line = line_of(places.get_ref(), &path).map(|at| position(text, at).0);
+            let place = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+            let key = (!path.is_empty()).then(|| written(&path));
+            problems.push(Problem { key, message: format!("{}{place}", error.inner().message()) });
+            if !forget(&mut table, &path) {
+                break;
+            }
+        }
+        Ok((Self::default(), problems))
+    }
+}
+
+/// One step of the way to a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+fn step(segment: &Segment) -> Option<Step> {
+    match segment {
+        Segment::Map { key } => Some(Step::Key(key.clone())),
+        Segment::Seq { index } => Some(Step::Index(*index)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// The way as one would write it: `models."openai/gpt-oss".aliases[0]`.
+fn written(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Index(index) => text.push_str(&format!("[{index}]")),
+            Step::Key(key) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                let bare = key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+                if bare && !key.is_empty() { text.push_str(key) } else { text.push_str(&format!("{key:?}")) }
+            }
+        }
+    }
+    text
+}
+
+/// Where the value at the end of the way begins, or the last one on it that is there: a byte.
+fn line_of(table: &DeTable<'_>, path: &[Step]) -> Option<usize> {
+    let (first, rest) = path.split_first()?;
+    let Step::Key(first) = first else { return None };
+    let (key, mut value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
+    let mut at = key.span().start;
+    for step in rest {
+        match (step, value.get_ref()) {
+            (Step::Key(name), DeValue::Table(table)) => {
+                let Some((key, inner)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
+                (at, value) = (key.span().start, inner);
+            }
+            (Step::Index(index), DeValue::Array(array)) => {
+                let Some(inner) = array.get(*index) else { break };
+                (at, value) = (inner.span().start, inner);
+            }
+            _ => break,
+        }
+    }
+    Some(at)
+}
+
+/// Leaves out the value at the end of the way, or the list that it is in; says whether it was there.
+fn forget(table: &mut toml::Table, path: &[Step]) -> bool {
+    let keys = path.iter().map_while(|step| match step {
+        Step::Key(key) => Some(key),
+        Step::Index(_) => None,
+    });
+    let keys: Vec<_> = keys.collect();
+    let Some((last, way)) = keys.split_last() else { return false };
+    let mut table = table;
+    for key in way {
+        let Some(inner) = table.get_mut(*key).and_then(toml::Value::as_table_mut) else { return false };
+        table = inner;
+    }
+    table.remove(*last).is_some()
+}
+
+/// What is wrong with the text's form. The line itself is not shown: there may be a key in it.
+fn syntax_error(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', ", ");
+    match error.span() {
+        Some(span) => {
+            let (line, column) = position(text, span.start);
+            format!("line {line}, column {column}: {message}")
+        }
+        None => message,
+    }
+}
+
+/// Line and column of a byte, both from one.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());
+    (before.matches('\n').count() + 1, column + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::env::Env;
+    use crate::config::{Overrides, resolve};
+
+    fn problems(text: &str) -> Vec<(String, String)> {
+        let (_, problems) = File::parse(text).unwrap();
+        problems.into_iter().map(|it| (it.key.unwrap_or_default(), it.message)).collect()
+    }
+
+    #[test]
+    fn every_wrong_key_is_named_with_its_line() {
+        let text = r#"
+listen = 8484
+[limits]
+stream_grace = "soon"
+body_bytes_max = 0
+[providers.lmstudio]
+kind = "ollama"
+url = "http://127.0.0.1:1234"
+[models."openai/gpt-oss"]
+aliases = ["a", 2]
+[skills.mine]
+grant = ["models"]
+settings = { anything = ["goes", 1] }
+[keys]
+laptop = 4711
+"#;
+        let found = problems(text);
+        let expected = [
+            ("keys.laptop", "(line 15)"),
+            ("limits.body_bytes_max", "(line 5)"),
+            ("limits.stream_grace", "(line 4)"),
+            ("listen", "(line 2)"),
+            (r#"models."openai/gpt-oss".aliases[1]"#, "(line 10)"),
+            ("providers.lmstudio.kind", "(line 7)"),
+            ("skills.mine.grant", "(line 12)"),
+        ];
+        let mut keys: Vec<_> = found.iter().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, expected.map(|(key, _)| key), "{found:#?}");
+        for (key, line) in expected {
+            let (_, message) = found.iter().find(|(it, _)| it == key).unwrap();
+            assert!(message.ends_with(line), "{key}: {message}");
+        }
+        assert!(!found.iter().any(|(_, message)| message.contains("4711")), "a key is not printed");
+    }
+
+    #[test]
+    fn what_is_right_is_read_all_the_same() {
+        let (file, problems) = File::parse("listen = \"127.0.0.1:1\"\n[limits]\nnonsense = 1").unwrap();
+        assert_eq!((file.listen.as_deref(), problems.len()), (Some("127.0.0.1:1"), 1));
+    }
+
+    #[test]
+    fn a_text_that_is_no_toml_is_one_problem_with_its_place() {
+        for (text, place) in [
+            ("listen = ", "line 1, column "),
+            ("[keys]\nlaptop = \"sk-secret", "line 2, column "),
+            ("a = 1\na = 2", "line 2, column 1"),
+        ] {
+            let problem = File::parse(text).unwrap_err();
+            assert!(problem.key.is_none() && problem.message.starts_with(place), "{problem:?}");
+            assert!(!problem.message.contains("sk-secret"), "{problem:?}");
+        }
+    }
+
+    /// Every key of a schema with its description, tables within by their path; a name that the user gives is `*`.
+    fn keys(schema: &Value, root: &Value, path: &str, found: &mut Vec<(String, String)>) {
+        let target = schema["$ref"].as_str().and_then(|name| root.pointer(name.trim_start_matches('#')));
+        let inner = target.unwrap_or(schema);
+        for (name, property) in inner["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            let says = property["description"].as_str().unwrap_or_default();
+            found.push((path.trim_start_matches('.').to_owned(), says.to_owned()));
+            keys(property, root, &path, found);
+        }
+        if inner["additionalProperties"].is_object() {
+            keys(&inner["additionalProperties"], root, &format!("{path}.*"), found);
+        }
+    }
+
+    fn schema_keys() -> Vec<(String, String)> {
+        let schema = schemars::schema_for!(File).to_value();
+        let mut found = Vec::new();
+        keys(&schema, &schema, "", &mut found);
+        found
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        let keys = schema_keys();
+        for known in ["listen", "limits.skills.hook_cpu", "residency.*.max_loaded", "models.*.aliases"] {
+            assert!(keys.iter().any(|(key, _)| key == known), "{known}: {keys:#?}");
+        }
+        let silent: Vec<_> = keys.iter().filter(|(_, says)| says.len() < 5).collect();
+        assert!(silent.is_empty(), "{silent:?}");
+    }
+
+    /// The example with its keys switched on.
+    fn example() -> String {
+        let lines = include_str!("../../../pointsman.example.toml").lines();
+        let on = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        };
+        lines.map(on).collect()
+    }
+
+    #[test]
+    fn the_example_has_every_key_and_is_right() {
+        let (file, problems) = File::parse(&example()).unwrap();
+        assert!(problems.is_empty(), "{problems:#?}");
+        let resolved = resolve::resolve(file, &Env::default(), &Overrides::default(), None);
+        assert!(resolved.is_ok(), "{:#?}", resolved.err());
+
+        let example: Value = toml::from_str(&example()).unwrap();
+        for (key, _) in schema_keys() {
+            let place = key.split('.').try_fold(&example, |value, step| match step {
+                "*" => value.as_object()?.values().next(),
+                name => value.get(name),
+            });
+            assert!(place.is_some(), "pointsman.example.toml lacks {key}");
+        }
+    }
+
+    #[test]
+    fn what_the_example_gives_as_the_default_is_the_default() {
+        let examples =
+            ["data_dir", "allowed_hosts", "model", "fallbacks", "key", "max_wait", "context_length"];
+        let examples = [&examples[..], &["aliases", "grants", "settings", "priority", "laptop"]].concat();
+        let given = |line: &&str| !examples.iter().any(|key| line.starts_with(&format!("{key} = ")));
+        let text = example();
+        let lines: Vec<_> = text.lines().filter(given).filter(|line| !line.starts_with("[models.")).collect();
+        let resolve = |text: &str| {
+            let (file, _) = File::parse(text).unwrap();
+            resolve::resolve(file, &Env::default(), &Overrides::default(), None).unwrap()
+        };
+        let (written, default) = (resolve(&lines.join("\n")), resolve(""));
+        assert_eq!(written.listen, default.listen);
+        assert_eq!(written.providers, default.providers);
+        assert_eq!(written.residency, default.residency);
+        assert_eq!(format!("{:?}", written.exchange), format!("{:?}", default.exchange));
+        assert_eq!(format!("{:?}", written.skills.limits), format!("{:?}", default.skills.limits));
+        assert_eq!(format!("{:?}", written.sessions), format!("{:?}", default.sessions));
+        assert_eq!(written.ingress.body_bytes_max, default.ingress.body_bytes_max);
+        assert_eq!(written.ingress.body_timeout, default.ingress.body_timeout);
+        assert_eq!(written.ingress.connections_max, default.ingress.connections_max);
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_problems() {
+        let text: String = (0..2 * PROBLEMS_MAX).map(|index| format!("nonsense{index} = 1\n")).collect();
+        assert_eq!(problems(&text).len(), PROBLEMS_MAX);
+    }
 }

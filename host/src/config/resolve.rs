@@ -105,10 +105,8 @@ fn provider(file: &File, env: &Env, problems: &mut Problems) -> (String, Provide
     let url = root(&url, &key_path, problems);
     // A server that only OpenAI's variable names is told OpenAI's key, and LM Studio's token only where there is no other.
     let openai_key = env.openai_api_key.clone().filter(|_| from_env);
-    let key = written
-        .and_then(|provider| provider.key.clone())
-        .or(openai_key)
-        .or_else(|| env.lm_api_token.clone());
+    let key =
+        written.and_then(|provider| provider.key.clone()).or(openai_key).or_else(|| env.lm_api_token.clone());
     (name, Provider { kind: Kind::Lmstudio, url, key })
 }
 
@@ -118,7 +116,13 @@ fn root(url: &str, key: &str, problems: &mut Problems) -> String {
     let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
     let root = root.strip_suffix("/api").unwrap_or(root);
     // What is wrong with an address is printed and logged, a password must not be.
-    if root.split_once("://").map_or(root, |(_, rest)| rest).split('/').next().is_some_and(|it| it.contains('@')) {
+    if root
+        .split_once("://")
+        .map_or(root, |(_, rest)| rest)
+        .split('/')
+        .next()
+        .is_some_and(|it| it.contains('@'))
+    {
         problems.add(key, "no user or password in a server's address: write its key as the provider's `key`");
         return String::new();
     }
@@ -362,7 +366,10 @@ mod tests {
 
     #[test]
     fn no_time_at_all_is_refused() {
-        let keys = check("[limits]\nanswer_timeout = \"0s\"\nbody_timeout = \"0s\"\nstream_grace = \"0s\"", &Env::default());
+        let keys = check(
+            "[limits]\nanswer_timeout = \"0s\"\nbody_timeout = \"0s\"\nstream_grace = \"0s\"",
+            &Env::default(),
+        );
         assert_eq!(keys.unwrap_err(), ["limits.answer_timeout", "limits.body_timeout"]);
     }
 

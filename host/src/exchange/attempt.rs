@@ -198,7 +198,9 @@ async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<
         Some((head.status.as_u16(), fault::message_in(&body).unwrap_or_else(text)))
     };
     if let Some((status, message)) = failure {
-        return Err(upstream_failed(lease, status, &message));
+        let mut error = fault::provider(status, &message);
+        error.retry_after = fault::retry_after(&head.headers).or(error.retry_after);
+        return Err(upstream_failed(lease, status, error));
     }
     if let Err(failed) = check_model(job, &lease, &watch) {
         lease.finish(End::Gone);
@@ -245,7 +247,7 @@ async fn stream(
                 Seen::Comment => {}
                 Seen::Delta => says_something = true,
                 Seen::Done => is_done = true,
-                Seen::Error(message) => return Err(upstream_failed(lease, 502, &message)),
+                Seen::Error(message) => return Err(upstream_failed(lease, 502, fault::provider(502, &message))),
             }
         }
         if !whole.is_empty() {
@@ -299,15 +301,12 @@ fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
 }
 
 /// What a provider's refusal means: its texts and statuses say whether another try can help.
-fn upstream_failed(lease: Lease, status: u16, message: &str) -> Failed {
-    let error = fault::provider(status, message);
-    match fault::class(message) {
+fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
+    match fault::class(&error.message) {
         Class::Gone => ended(lease, End::Gone, Failed::Again(error)),
         Class::ContextOverflow => ended(lease, End::Failed, Failed::Stop(error)),
-        Class::Other if matches!(status, 408 | 429 | 500..) => {
-            ended(lease, End::Failed, Failed::Again(error))
-        }
-        Class::Other if matches!(status, 401 | 403) => ended(lease, End::Failed, Failed::Next(error)),
+        Class::Other if matches!(status, 408 | 500..) => ended(lease, End::Failed, Failed::Again(error)),
+        Class::Other if matches!(status, 401 | 403 | 429) => ended(lease, End::Failed, Failed::Next(error)),
         Class::Other => ended(lease, End::Failed, Failed::Stop(error)),
     }
 }
@@ -338,7 +337,7 @@ fn refused(refused: Refused) -> Failed {
         Reason::ShuttingDown => (Fault::Gateway, 503, "shutting_down"),
     };
     let mut error = Error::new(fault, status, code, refused.to_string());
-    error.retry_after = refused.retry_after;
+    error.retry_after = refused.retry_after.or(error.retry_after);
     match refused.reason {
         Reason::ShuttingDown | Reason::QueueFull => Failed::Stop(error),
         Reason::WouldSwap => Failed::WouldSwap(error),

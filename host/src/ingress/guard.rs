@@ -64,8 +64,9 @@ fn host(config: &Config, headers: &HeaderMap) -> Result<(), Error> {
         let name = host.to_str().map(name).ok();
         // An address cannot be rebound, so any of them will do here.
         if !name.is_some_and(|name| is_ours(config, name) || name.parse::<IpAddr>().is_ok()) {
-            let message =
-                format!("the host {host:?} is not this gateway's; `allowed_hosts` in pointsman.toml names more");
+            let message = format!(
+                "the host {host:?} is not this gateway's; `allowed_hosts` in pointsman.toml names more"
+            );
             return Err(Error::new(Fault::Client, 403, "host_not_allowed", message));
         }
     }

@@ -94,7 +94,11 @@ mod tests {
         for (encoding, fits, bomb) in [
             ("gzip", packed(GzipEncoder::new(&fits[..])).await, packed(GzipEncoder::new(&bomb[..])).await),
             ("deflate", packed(ZlibEncoder::new(&fits[..])).await, packed(ZlibEncoder::new(&bomb[..])).await),
-            ("Deflate", packed(DeflateEncoder::new(&fits[..])).await, packed(DeflateEncoder::new(&bomb[..])).await),
+            (
+                "Deflate",
+                packed(DeflateEncoder::new(&fits[..])).await,
+                packed(DeflateEncoder::new(&bomb[..])).await,
+            ),
         ] {
             assert_eq!(decoded(&config, encoding, fits).await.unwrap().len(), 1000, "{encoding}");
             assert_eq!(decoded(&config, encoding, bomb).await.unwrap_err().status, 413, "{encoding}");

@@ -5,10 +5,11 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::id::SessionKey;
 use crate::turn::boilerplate;
+use crate::wire::json::{self, Scanner, Shape};
 
 /// Headers that carry a session, in order of precedence.
 const HEADERS: [&str; 7] = [
@@ -44,8 +45,9 @@ pub struct Hints<'a> {
 
 /// The session of a request.
 pub fn of(hints: Hints<'_>) -> SessionKey {
-    let header = HEADERS.iter().find_map(|name| hints.headers.get(*name)?.to_str().ok());
-    let named = header.or(hints.cache_key).map(str::trim).filter(|key| !key.is_empty());
+    let values = HEADERS.iter().flat_map(|name| hints.headers.get_all(*name));
+    let headers = values.filter_map(|value| value.to_str().ok());
+    let named = headers.chain(hints.cache_key).map(str::trim).find(|key| !key.is_empty());
     if let Some(named) = named {
         return bounded(named);
     }
@@ -81,14 +83,41 @@ fn bounded(key: &str) -> SessionKey {
 }
 
 /// The conversation's first words stand for it where the client names none; a date in front of them does not count.
+/// Whatever the client proves itself with keeps it apart from others with the same words.
 fn hashed(hints: Hints<'_>) -> SessionKey {
-    let text = hints.first_user_text.trim_start_matches('"');
-    let text = boilerplate::without_date(text).as_bytes();
+    let words = first_words(hints.first_user_text.as_bytes());
+    let text = words.as_deref().unwrap_or(hints.first_user_text);
+    let text = boilerplate::without_date(text.trim_start()).as_bytes();
     let mut hasher = DefaultHasher::new();
-    hasher.write(hints.api_key.unwrap_or_default().as_bytes());
-    hasher.write_u8(0);
+    let header = |name| hints.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+    for proof in [hints.api_key.unwrap_or_default().as_bytes(), header("authorization"), header("x-api-key")]
+    {
+        hasher.write(proof);
+        hasher.write_u8(0);
+    }
     hasher.write(text.get(..HASHED_BYTES_MAX).unwrap_or(text));
     SessionKey::new(format!("h-{:016x}", hasher.finish()))
+}
+
+/// The first text of a raw `content`, be it a string or the text of a part.
+fn first_words(content: &[u8]) -> Option<String> {
+    if content.first() != Some(&b'[') {
+        return json::text(content);
+    }
+    let mut words = None;
+    let walked = Scanner::new(content).array(|scan| {
+        if scan.shape()? != Shape::Object {
+            return scan.value().map(|_| ());
+        }
+        scan.object(|scan, key| {
+            let value = scan.value()?;
+            if words.is_none() && json::key_is(key, "text") {
+                words = content.get(value).and_then(json::text);
+            }
+            Ok(())
+        })
+    });
+    walked.ok().and(words)
 }
 
 #[cfg(test)]
@@ -119,6 +148,9 @@ mod tests {
         assert_eq!(key(&[("x-client-request-id", "no")], Some("c"), Some(user), runtime), "c");
         assert_eq!(key(&[], None, Some(user), runtime), "from-user");
         assert_eq!(key(&[], None, Some("plain"), runtime), "from-line");
+        assert_eq!(key(&[("x-session-id", " "), affinity], None, None, runtime), "aff:0");
+        assert_eq!(key(&[("x-session-id", "")], Some("c"), None, runtime), "c");
+        assert_eq!(key(&[], Some(""), Some(user), runtime), "from-user");
     }
 
     #[test]
@@ -127,6 +159,34 @@ mod tests {
         let friday = key(&[], None, None, r#""[Fri 2026-11-20 04:43 UTC] hello""#);
         assert_eq!(monday, friday);
         assert_ne!(monday, key(&[], None, None, r#""hello, you""#));
+    }
+
+    #[test]
+    fn words_count_in_whatever_form_they_come() {
+        let plain = key(&[], None, None, r#""[Mon 2026-11-16 09:00 UTC] hell\u006f""#);
+        let image = r#"{"type":"image_url","image_url":{"url":"A"}}"#;
+        for (parts, same) in [
+            (r#"[{"type":"text","text":"hello"}]"#.to_owned(), true),
+            (format!(r#"[{image},1,{{"text":"[Fri 2026-11-20 04:43 UTC] hello","type":"text"}}]"#), true),
+            (r#"[{"type":"text","text":"hello"},{"type":"text","text":"[a clock]"}]"#.to_owned(), true),
+            (r#"[{"type":"text","text":"hello, you"}]"#.to_owned(), false),
+            (format!("[{image}]"), false),
+        ] {
+            assert_eq!(key(&[], None, None, &parts) == plain, same, "{parts}");
+        }
+        let other = format!("[{}]", image.replace('A', "B"));
+        assert_ne!(key(&[], None, None, &format!("[{image}]")), key(&[], None, None, &other));
+    }
+
+    #[test]
+    fn clients_are_kept_apart() {
+        let keys = [
+            key(&[], None, None, r#""hello""#),
+            key(&[("authorization", "Bearer a")], None, None, r#""hello""#),
+            key(&[("authorization", "Bearer b")], None, None, r#""hello""#),
+            key(&[("x-api-key", "Bearer a")], None, None, r#""hello""#),
+        ];
+        assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), keys.len(), "{keys:?}");
     }
 
     #[test]

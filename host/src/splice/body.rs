@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
+use super::silence::{SILENCE_MAX, Silence};
 use super::slot::{Piece, Slot};
 use crate::error::{Error, Fault};
 use crate::residency::{End, Lease, TurnAfter};
@@ -108,6 +109,7 @@ struct Streaming {
     first_token: Option<Instant>,
     ready: VecDeque<Bytes>,
     phase: Phase,
+    silence: Silence,
     scratch: Vec<sse::Frame>,
     ends: Box<dyn Ends>,
 }
@@ -245,6 +247,7 @@ impl Streaming {
             first_token: Some(opened.first_token),
             ready: opened.first,
             phase: Phase::Open,
+            silence: Silence::default(),
             scratch: Vec::new(),
             ends,
         };
@@ -274,7 +277,8 @@ impl Streaming {
                         if let Some(lease) = &self.lease {
                             lease.meter().waiting();
                         }
-                        return Poll::Pending;
+                        ready!(self.silence.poll(cx));
+                        self.fail(silent());
                     }
                 },
             }
@@ -283,6 +287,7 @@ impl Streaming {
 
     /// Takes in what the upstream gave.
     fn take(&mut self, piece: Piece) {
+        self.silence.broken();
         match piece {
             Piece::Data(chunk) => self.chunk(chunk),
             Piece::End => self.end(),
@@ -291,7 +296,7 @@ impl Streaming {
                 Fault::Gateway,
                 504,
                 "client_too_slow",
-                "broken off: the client read nothing while others waited for the model",
+                "broken off by the gateway: the model was needed by others, or the gateway is shutting down",
             )),
         }
     }
@@ -332,14 +337,21 @@ impl Streaming {
         }
     }
 
-    /// The upstream's body ended; without a terminator that is an error, never success.
+    /// The upstream's body ended; without a terminator that is an error, never success. Of an event that was not ended,
+    /// only the terminator and errors are taken: whatever else it is may be torn.
     fn end(&mut self) {
-        if let Some(frame) = self.decoder.finish() {
-            let bytes = frame.bytes().clone();
-            self.frames(&mut [frame], bytes);
-        }
-        if matches!(self.phase, Phase::Open) {
-            self.fail(broken("the provider's stream ended without its terminator"));
+        let torn = self.decoder.finish();
+        match torn.as_ref().map(|frame| (self.watch.frame(frame), frame)) {
+            Some((Seen::Done, frame)) => {
+                self.ready.push_back(frame.bytes().clone());
+                self.whole();
+                // There is no tail to wait for: an upstream that has ended must not be asked again.
+                self.phase = Phase::Over;
+            }
+            Some((Seen::Error(message), _)) => self.fail(fault::provider(502, &message)),
+            Some((Seen::Comment | Seen::Delta, _)) | None => {
+                self.fail(broken("the provider's stream ended without its terminator"));
+            }
         }
     }
 
@@ -383,6 +395,11 @@ fn broken(message: &str) -> Error {
     Error::new(Fault::Provider, 502, "stream_broken", message)
 }
 
+fn silent() -> Error {
+    let message = format!("the provider's stream has said nothing for {} s", SILENCE_MAX.as_secs());
+    Error::new(Fault::Provider, 504, "provider_timeout", message)
+}
+
 /// Waits for the upstream's own end, for a short while.
 fn poll_tail(upstream: &Slot, limit: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
     loop {
@@ -395,3 +412,6 @@ fn poll_tail(upstream: &Slot, limit: &mut Option<Pin<Box<Sleep>>>, cx: &mut Cont
     let limit = limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(TAIL)));
     limit.as_mut().poll(cx)
 }
+
+#[cfg(test)]
+mod tests;

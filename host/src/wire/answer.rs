@@ -5,18 +5,18 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::fault;
 use super::sse::Frame;
 
 /// Tokens of one answer, as the provider counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Of the prompt.
-    #[serde(default)]
     pub prompt_tokens: Option<u32>,
     /// Of the answer.
-    #[serde(default)]
     pub completion_tokens: Option<u32>,
 }
 
@@ -47,29 +47,43 @@ pub enum Seen {
     Done,
 }
 
-/// The few keys of an answer or chunk that are acted on.
+/// The few keys of an answer or chunk that are acted on. Each is read by itself, so that one of an unheard-of shape does
+/// not take the others with it.
 #[derive(Deserialize, Default)]
-struct Skeleton {
-    model: Option<String>,
-    #[serde(default)]
-    choices: Vec<Choice>,
-    usage: Option<Usage>,
+struct Skeleton<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
-    finish_reason: Option<String>,
-    message: Option<Message>,
+struct Choice<'a> {
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    tool_calls: Option<Vec<serde::de::IgnoredAny>>,
+struct Message<'a> {
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Counts<'a> {
+    #[serde(borrow)]
+    prompt_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens: Option<&'a RawValue>,
 }
 
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"choices\""));
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
+static TOOL_CALLS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"tool_calls\""));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
 
 // === impl Watch ===
@@ -88,8 +102,9 @@ impl Watch {
             return Seen::Error(message);
         }
         self.frames += 1;
+        self.tool_calls = self.tool_calls || calls_tools(data);
         if self.frames == 1 || says_more(data) {
-            self.note(serde_json::from_slice(data).unwrap_or_default());
+            self.note(&serde_json::from_slice(data).unwrap_or_default());
         }
         Seen::Delta
     }
@@ -98,8 +113,8 @@ impl Watch {
     /// answers unknown routes with 200 and a string).
     pub fn whole(&mut self, body: &[u8]) -> Result<(), String> {
         match serde_json::from_slice::<Skeleton>(body) {
-            Ok(skeleton) if !skeleton.choices.is_empty() => {
-                self.note(skeleton);
+            Ok(skeleton) if !skeleton.choices().is_empty() => {
+                self.note(&skeleton);
                 Ok(())
             }
             _ => {
@@ -109,28 +124,58 @@ impl Watch {
         }
     }
 
-    fn note(&mut self, skeleton: Skeleton) {
+    fn note(&mut self, skeleton: &Skeleton<'_>) {
         if self.model.is_none() {
-            self.model = skeleton.model;
+            self.model = read(skeleton.model);
         }
-        self.usage = skeleton.usage.or(self.usage);
-        for choice in skeleton.choices {
-            let calls =
-                choice.message.and_then(|message| message.tool_calls).is_some_and(|calls| !calls.is_empty());
-            self.tool_calls |= calls || choice.finish_reason.as_deref() == Some("tool_calls");
-            self.finish = choice.finish_reason.or(self.finish.take());
+        self.usage = skeleton.usage().or(self.usage);
+        for choice in skeleton.choices().into_iter().filter_map(|choice| read::<Choice<'_>>(Some(choice))) {
+            let calls = read::<Message<'_>>(choice.message).and_then(|message| message.tool_calls);
+            let calls = read::<Vec<IgnoredAny>>(calls).is_some_and(|calls| !calls.is_empty());
+            let finish: Option<String> = read(choice.finish_reason);
+            self.tool_calls |= calls || finish.as_deref() == Some("tool_calls");
+            self.finish = finish.or(self.finish.take());
         }
     }
+}
+
+// === impl Skeleton ===
+
+impl<'a> Skeleton<'a> {
+    fn choices(&self) -> Vec<&'a RawValue> {
+        read(self.choices).unwrap_or_default()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let counts: Counts<'_> = read(self.usage)?;
+        let count = |raw| read::<f64>(raw).filter(|count| *count >= 0.0).map(|count| count as u32);
+        let (prompt_tokens, completion_tokens) =
+            (count(counts.prompt_tokens), count(counts.completion_tokens));
+        Some(Usage { prompt_tokens, completion_tokens })
+    }
+}
+
+/// A value of this shape; none where it has another.
+fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
 }
 
 /// A frame with a finish reason or with usage. Within the model's own text both keys stand escaped, so a plain search
 /// for them finds only the frame's.
 fn says_more(data: &[u8]) -> bool {
-    let value = |finder: &Finder<'_>, name_len: usize| {
-        let after = data.get(finder.find(data)? + name_len..)?;
-        after.iter().copied().find(|byte| !byte.is_ascii_whitespace() && *byte != b':')
-    };
-    value(&FINISH, 15).is_some_and(|byte| byte == b'"') || value(&USAGE, 7).is_some_and(|byte| byte == b'{')
+    after(&FINISH, data).next() == Some(b'"') || after(&USAGE, data).next() == Some(b'{')
+}
+
+/// A delta with a tool call in it. Some servers end such an answer with `stop`, as if it had called none.
+fn calls_tools(data: &[u8]) -> bool {
+    let mut value = after(&TOOL_CALLS, data);
+    value.next() == Some(b'[') && value.next() == Some(b'{')
+}
+
+/// The bytes after a key, less colons and white space; none where there is no such key.
+fn after(key: &Finder<'_>, data: &[u8]) -> impl Iterator<Item = u8> {
+    let value = key.find(data).and_then(|at| data.get(at + key.needle().len()..)).unwrap_or_default();
+    value.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != b':')
 }
 
 #[cfg(test)]
@@ -160,6 +205,42 @@ mod tests {
         assert_eq!((watch.model.as_deref(), watch.finish.as_deref()), (Some("a:2"), Some("tool_calls")));
         assert!(watch.tool_calls);
         assert_eq!(watch.usage, Some(Usage { prompt_tokens: Some(12), completion_tokens: Some(3) }));
+    }
+
+    #[test]
+    fn a_tool_call_is_seen_before_its_end() {
+        let chunk = |delta: &str| {
+            format!(
+                "data: {{\"model\":\"m\",\"choices\":[{{\"delta\":{{{delta}}},\"finish_reason\":null}}]}}\n\n"
+            )
+        };
+        let stop = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+        for (delta, calls) in [
+            (r#""tool_calls":[{"index":0}]"#, true),
+            (r#""tool_calls" : [ {"index":0}]"#, true),
+            (r#""tool_calls":[]"#, false),
+            (r#""tool_calls":null"#, false),
+            (r#""content":"\"tool_calls\":[{""#, false),
+        ] {
+            let (watch, _) = watch(&(chunk(r#""content":"""#) + &chunk(delta) + stop));
+            assert_eq!((watch.tool_calls, watch.finish.as_deref()), (calls, Some("stop")), "{delta}");
+        }
+    }
+
+    #[test]
+    fn one_odd_value_does_not_hide_the_others() {
+        let mut watch = Watch::default();
+        let body = r#"{"model":7,"choices":[1,{"message":"x","finish_reason":0},{"finish_reason":"length"}],"usage":{"prompt_tokens":12.0,"completion_tokens":"3"}}"#;
+        watch.whole(body.as_bytes()).unwrap();
+        assert_eq!((&watch.model, watch.finish.as_deref()), (&None, Some("length")));
+        assert_eq!(watch.usage, Some(Usage { prompt_tokens: Some(12), completion_tokens: None }));
+        let half =
+            r#"{"model":"m","choices":[{"message":{"content":"\ud83d","tool_calls":[{}]}}],"usage":3}"#;
+        watch.whole(half.as_bytes()).unwrap();
+        assert!(watch.tool_calls && watch.model.as_deref() == Some("m"));
+        for none in [r#"{"choices":[]}"#, r#"{"choices":null}"#, r#"{"choices":{}}"#, "{}", "[]"] {
+            assert!(watch.whole(none.as_bytes()).is_err(), "{none}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The body that goes upstream. Where no skill recast the request, only the bytes of `model` change (and media of earlier
-//! turns that the model cannot take); a prompt or a patch is written over a parsed body, since it changes its structure.
+//! turns that the model cannot take); a prompt or a patch is written over the body's top-level members, of which only
+//! those that it names are parsed.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::chat::{MediaPart, Request};
 use super::edit::{self, Edit, Pieces};
+use super::json;
+use super::members::Members;
 use crate::turn::prompt::{Content, Part, Prompt};
 
 /// Keys that have no meaning once a prompt without tools stands in for the conversation.
@@ -75,20 +78,19 @@ pub fn recast<'p>(
     takes: impl Fn(&MediaPart) -> bool,
 ) -> Result<Composed, ComposeError> {
     let plain = forward(request, model, takes);
-    let mut body: Map<String, Value> = serde_json::from_slice(&plain.body.concat())
-        .map_err(|error| ComposeError::Body(error.to_string()))?;
+    let text = plain.body.concat();
+    let mut body = Members::read(&text).map_err(|error| ComposeError::Body(error.to_string()))?;
     if let Some(prompt) = prompt {
-        body.insert("messages".to_owned(), messages(request, prompt)?);
+        body.insert("messages", messages(request, prompt)?);
         if !prompt.keep_tools {
-            body.retain(|key, _| !TOOL_KEYS.contains(&key.as_str()));
+            TOOL_KEYS.iter().for_each(|key| body.remove(key));
         }
     }
-    let mut body = Value::Object(body);
     for patch in patches {
-        json_patch::merge(&mut body, &Value::Object(object(patch, "patch")?));
+        body.merge(object(patch, "patch")?).map_err(|error| ComposeError::Body(error.to_string()))?;
     }
     let placeholders = if prompt.is_some() { 0 } else { plain.placeholders };
-    Ok(Composed { body: Pieces::whole(Bytes::from(body.to_string())), placeholders })
+    Ok(Composed { body: Pieces::whole(Bytes::from(body.write())), placeholders })
 }
 
 fn messages(request: &Request, prompt: &Prompt) -> Result<Value, ComposeError> {
@@ -123,7 +125,7 @@ fn content_part(request: &Request, part: &Part) -> Result<Map<String, Value>, Co
         Content::LastAnswer => text(&request.last_answer()),
         Content::Media(index) => {
             let media = request.turn_media().nth(*index).ok_or(ComposeError::NoSuchMedia(*index))?;
-            serde_json::from_slice(request.bytes(&media.range))
+            serde_json::from_slice(&json::mended(request.bytes(&media.range)))
                 .map_err(|error| ComposeError::Body(error.to_string()))?
         }
     };
@@ -205,6 +207,30 @@ mod tests {
         let expected = json!({"model":"g","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"A"},
             "source_lang_code":"de","target_lang_code":"en"}]}],"temperature":0});
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn half_an_emoji_does_not_stop_a_skill() {
+        let body = r#"{"model":"auto","messages":[{"role":"user","content":[{"type":"text","text":"look \ud83d"},{"type":"image_url","image_url":{"url":"A","detail":"\ud83d"}}]}],"seed":12345678901234567890123,"user":"\ud83d"}"#;
+        let patched = recast(&read(body), "g", None, [r#"{"temperature":0}"#], |_| true).unwrap();
+        let expected =
+            body.replace("auto", "g").replace(r#""user":"\ud83d"}"#, r#""user":"\ud83d","temperature":0}"#);
+        assert_eq!(text(&patched), expected);
+        let prompt = Prompt {
+            messages: vec![Message {
+                role: Role::User,
+                parts: [Content::UserText, Content::Media(0)]
+                    .map(|content| Part { content, fields: None })
+                    .to_vec(),
+            }],
+            keep_tools: false,
+        };
+        let composed = recast(&read(body), "g", Some(&prompt), [], |_| true).unwrap();
+        let value: Map<String, Value> =
+            serde_json::from_str(&text(&composed).replace(r"\ud83d", "")).unwrap();
+        assert_eq!(value["messages"][0]["content"][0]["text"], "look \u{fffd}");
+        assert_eq!(value["messages"][0]["content"][1]["image_url"]["detail"], "\u{fffd}");
+        assert!(text(&composed).contains(r#""seed":12345678901234567890123,"user":"\ud83d""#));
     }
 
     #[test]

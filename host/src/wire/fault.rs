@@ -153,8 +153,13 @@ mod tests {
 
     #[test]
     fn waits_are_passed_on() {
-        let cases =
-            [("7", Some(7)), (" 0 ", Some(0)), ("999999", Some(3600)), ("Fri, 20 Nov 2026 04:43:00 GMT", None), ("-1", None)];
+        let cases = [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("999999", Some(3600)),
+            ("Fri, 20 Nov 2026 04:43:00 GMT", None),
+            ("-1", None),
+        ];
         for (value, seconds) in cases {
             let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
             assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");

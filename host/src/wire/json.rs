@@ -234,10 +234,13 @@ fn quote(text: &[u8], mut at: usize) -> Option<usize> {
 
 /// Is this raw key (between its quotes) the given name? Keys are compared unescaped.
 pub fn key_is(raw: &[u8], name: &str) -> bool {
-    if memchr(b'\\', raw).is_none() {
-        return raw == name.as_bytes();
-    }
-    quoted(raw).is_some_and(|key| key == name)
+    if memchr(b'\\', raw).is_none() { raw == name.as_bytes() } else { key(raw) == name }
+}
+
+/// A raw key (between its quotes), unescaped.
+pub fn key(raw: &[u8]) -> String {
+    let quoted = [b"\"", raw, b"\""].concat();
+    text(&quoted).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())
 }
 
 /// The text of a raw string (with its quotes), unescaped; none where the value is no string. An escape that stands for
@@ -286,14 +289,6 @@ fn escape(text: &[u8]) -> (usize, bool) {
 fn code_unit(text: &[u8]) -> Option<u32> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     digits.iter().try_fold(0, |unit, &digit| Some(unit * 16 + char::from(digit).to_digit(16)?))
-}
-
-fn quoted(raw: &[u8]) -> Option<String> {
-    let mut with_quotes = Vec::with_capacity(raw.len() + 2);
-    with_quotes.push(b'"');
-    with_quotes.extend_from_slice(raw);
-    with_quotes.push(b'"');
-    text(&with_quotes)
 }
 
 #[cfg(test)]

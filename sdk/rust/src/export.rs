@@ -126,48 +126,38 @@ macro_rules! skill {
 #[macro_export]
 macro_rules! __export_hook {
     (lifecycle) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code)]
-        const _: () = {
-    $crate::__export_skill_lifecycle_impl!(Exported with_types_in $crate::export::lifecycle);
-        };
+        $crate::__export_component!(__export_skill_lifecycle_impl, lifecycle);
     };
     (request) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code)]
-        const _: () = {
-    $crate::__export_skill_request_impl!(Exported with_types_in $crate::export::request);
-        };
+        $crate::__export_component!(__export_skill_request_impl, request);
     };
     (tool) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code)]
-        const _: () = {
-    $crate::__export_skill_tool_impl!(Exported with_types_in $crate::export::tool);
-        };
+        $crate::__export_component!(__export_skill_tool_impl, tool);
     };
     (guard) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code)]
-        const _: () = {
-    $crate::__export_skill_guard_impl!(Exported with_types_in $crate::export::guard);
-        };
+        $crate::__export_component!(__export_skill_guard_impl, guard);
     };
     (command) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code)]
-        const _: () = {
-    $crate::__export_skill_command_impl!(Exported with_types_in $crate::export::command);
-        };
+        $crate::__export_component!(__export_skill_command_impl, command);
     };
     (event) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code)]
-        const _: () = {
-    $crate::__export_skill_event_impl!(Exported with_types_in $crate::export::event);
-        };
+        $crate::__export_component!(__export_skill_event_impl, event);
     };
     ($other:ident) => {
         ::core::compile_error!("unknown hook: it is one of request, tool, guard, command, event");
+    };
+}
+
+/// The functions of one exported interface, which the generated code can only declare as unsafe. `allow` and not
+/// `expect`, because it expands in the author's crate: where that does not deny unsafe code, nothing would be expected.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_component {
+    ($generated:ident, $module:ident) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            $crate::$generated!(Exported with_types_in $crate::export::$module);
+        };
     };
 }

@@ -103,11 +103,17 @@ fn calls_and_reasoning_are_part_of_the_prompt() {
 
 #[test]
 fn this_turns_media_are_never_earlier_ones() {
-    let image = |url: &str| format!(r#"{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}"#);
+    let image = |url: &str| {
+        format!(r#"{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}"#)
+    };
     let (old, new) = (image("old"), image("new"));
-    let (said, calls) = (r#"{"role":"assistant","content":"x"}"#, r#"{"role":"assistant","tool_calls":[{}]}"#);
-    let (tool, user, system) =
-        (r#"{"role":"tool","content":"r"}"#, r#"{"role":"user","content":"u"}"#, r#"{"role":"system","content":"s"}"#);
+    let (said, calls) =
+        (r#"{"role":"assistant","content":"x"}"#, r#"{"role":"assistant","tool_calls":[{}]}"#);
+    let (tool, user, system) = (
+        r#"{"role":"tool","content":"r"}"#,
+        r#"{"role":"user","content":"u"}"#,
+        r#"{"role":"system","content":"s"}"#,
+    );
     let cases: [(&[&str], usize, usize); 9] = [
         (&[&old, said, &new], 1, 1),
         (&[&old, said, &new, user], 1, 1),
@@ -129,7 +135,8 @@ fn this_turns_media_are_never_earlier_ones() {
 
 #[test]
 fn half_an_emoji_does_not_hide_the_words() {
-    let request = read(r#"{"messages":[{"role":"user","content":[{"type":"text","text":"translate \ud83d"}]}]}"#);
+    let request =
+        read(r#"{"messages":[{"role":"user","content":[{"type":"text","text":"translate \ud83d"}]}]}"#);
     assert_eq!(request.user_text, "translate \u{fffd}");
 }
 
