@@ -247,7 +247,9 @@ async fn stream(
                 Seen::Comment => {}
                 Seen::Delta => says_something = true,
                 Seen::Done => is_done = true,
-                Seen::Error(message) => return Err(upstream_failed(lease, 502, fault::provider(502, &message))),
+                Seen::Error(message) => {
+                    return Err(upstream_failed(lease, 502, fault::provider(502, &message)));
+                }
             }
         }
         if !whole.is_empty() {
@@ -305,8 +307,10 @@ fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
     match fault::class(&error.message) {
         Class::Gone => ended(lease, End::Gone, Failed::Again(error)),
         Class::ContextOverflow => ended(lease, End::Failed, Failed::Stop(error)),
-        Class::Other if matches!(status, 408 | 500..) => ended(lease, End::Failed, Failed::Again(error)),
-        Class::Other if matches!(status, 401 | 403 | 429) => ended(lease, End::Failed, Failed::Next(error)),
+        Class::Other if matches!(status, 408 | 429 | 500..) => {
+            ended(lease, End::Failed, Failed::Again(error))
+        }
+        Class::Other if matches!(status, 401 | 403) => ended(lease, End::Failed, Failed::Next(error)),
         Class::Other => ended(lease, End::Failed, Failed::Stop(error)),
     }
 }

@@ -238,7 +238,11 @@ mod tests {
             let (table, key) = (Table::new(Config::default()), SessionKey::new("s"));
             let mut world = Self { table, now: Instant::now(), key, route: route(hold) };
             assert!(matches!(world.ask(false), Standing::NewTurn(None)));
-            world.table.decided(&world.key, Some((SkillName::new("k"), world.route.clone())), &["{}".to_owned()]);
+            world.table.decided(
+                &world.key,
+                Some((SkillName::new("k"), world.route.clone())),
+                &["{}".to_owned()],
+            );
             world
         }
 

@@ -70,7 +70,9 @@ pub enum LoadError {
     #[error("is not WebAssembly")]
     NotWasm,
     /// It is what compilers make before it is wrapped.
-    #[error("is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
+    #[error(
+        "is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
     CoreModule,
     /// It is native code.
     #[error("is precompiled code, which is never accepted; give the component itself")]

@@ -157,7 +157,7 @@ macro_rules! __export_component {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code)]
         const _: () = {
-            $crate::$generated!(Exported with_types_in $crate::export::$module);
+    $crate::$generated!(Exported with_types_in $crate::export::$module);
         };
     };
 }

@@ -11,7 +11,7 @@ wit_bindgen::generate!({
             export pointsman:skill/request-hook@0.1.0;
         }
     ",
-    path: ["wit/phone", "../../wit"],
+    path: ["contracts/phone", "../../wit"],
     world: "guests:phones/guest",
     generate_all,
 });
