@@ -43,9 +43,6 @@ const RECORDS_USUAL: usize = 50;
 /// How long the owner of the models may take to say how things stand; it never waits for anything, so this is generous.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Models named in an error message.
-const NAMED_MAX: usize = 12;
-
 /// What the API shows and does.
 #[derive(Clone)]
 pub struct Admin {
@@ -177,7 +174,8 @@ impl Admin {
     /// A person's wish, answered when it is fulfilled.
     async fn wish(&self, name: &str, action: Action) -> Result<view::Wished, Failure> {
         let directory = self.directory();
-        let model = directory.find(name).ok_or_else(|| unknown(name, &directory))?.id.clone();
+        let model =
+            directory.find(name).ok_or_else(|| Failure::unknown_model(name, &directory.named()))?.id.clone();
         let started = Instant::now();
         let wish = Wish { model: model.clone(), action, by: Wisher::Person, answer: WhenAnswered::WhenDone };
         let standing =
@@ -203,13 +201,4 @@ impl Admin {
     fn skills(&self) -> Vec<view::Skill> {
         self.gateway.skills.statuses().iter().map(view::Skill::of).collect()
     }
-}
-
-fn unknown(name: &str, directory: &Directory) -> Failure {
-    let mut known: Vec<&str> =
-        directory.models().iter().map(|model| model.id.key()).take(NAMED_MAX).collect();
-    if directory.models().len() > NAMED_MAX {
-        known.push("…");
-    }
-    Failure::unknown_model(name, &known.join(", "))
 }

@@ -28,7 +28,7 @@ use crate::telemetry::Ring;
 use crate::upstream::Upstream;
 use crate::wire::chat;
 use account::{Account, Finish};
-use decide::{Case, Decided};
+use decide::{Attached, Case, Decided};
 use job::Job;
 use respond::Reply;
 pub use respond::error_in_full;
@@ -113,13 +113,14 @@ async fn prepare(account: &Arc<Account>, headers: HeaderMap, body: Bytes) -> Res
         return Err(Error::new(Fault::Client, 508, "loop", message));
     }
     let request = chat::Request::read(body).map_err(|error| Error::bad_request(error.to_string()))?;
-    let (session, standing) = decide::attach(account, &headers, &request);
+    let Attached { session, agent, standing } = decide::attach(account, &headers, &request);
     let directory = gateway.residency.directory();
     let held = standing.held().map(|held| &*held.route);
     let current = route::current(&request.model, held, &gateway.routes, &directory);
     let case = Case {
         request: &request,
         session: &session,
+        agent: agent.as_deref(),
         standing: &standing,
         current: &current,
         directory: &directory,

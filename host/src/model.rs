@@ -90,6 +90,9 @@ pub struct Directory {
     due: Vec<ModelId>,
 }
 
+/// Models named in a message; more would bury what it says.
+const NAMED_MAX: usize = 12;
+
 // === impl Model ===
 
 impl Model {
@@ -175,6 +178,15 @@ impl Directory {
     /// Every model, in the providers' order.
     pub fn models(&self) -> &[Model] {
         &self.models
+    }
+
+    /// Some of the keys, for a message that has to say what there is instead.
+    pub fn named(&self) -> String {
+        let mut keys: Vec<_> = self.models.iter().map(|model| model.id.key()).take(NAMED_MAX).collect();
+        if self.models.len() > NAMED_MAX {
+            keys.push("…");
+        }
+        keys.join(", ")
     }
 
     /// The model with exactly this id.

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("turn", &["id", "model"]),
     ("wire", &["error", "id", "turn"]),
     ("route", &["id", "model", "turn"]),
-    ("session", &["id", "turn", "wire"]),
+    ("session", &["id", "turn"]),
     ("grant", &[]),
     ("telemetry", &[]),
     ("residency/plan", &["id", "model", "provider", "turn"]),
@@ -44,8 +44,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("ingress", &["error", "exchange", "model", "route", "splice", "wire"]),
-    ("config", &["exchange", "grant", "id", "ingress", "residency", "route", "session", "skill"]),
+    ("ingress", &["error", "exchange", "model", "route", "splice"]),
+    ("config", &["exchange", "grant", "id", "ingress", "provider", "residency", "route", "session", "skill"]),
     // The top.
     ("admin", &["exchange", "id", "model", "provider", "residency", "skill", "telemetry"]),
     (

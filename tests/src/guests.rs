@@ -5,8 +5,9 @@
 //! build's flags. What is missing on the machine fails the test with the command that mends it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
+
+use crate::tools;
 
 /// The target that skills are built for.
 const TARGET: &str = "wasm32-wasip2";
@@ -52,24 +53,13 @@ pub fn contract_0_1_0() -> Vec<u8> {
 fn build() -> Result<PathBuf, String> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = tests.join("../target/guests");
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--examples", "--target", TARGET, "--manifest-path"])
-        .arg(tests.join("guests/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target)
-        // The flags of the build that runs the tests are not for guests.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTC_WRAPPER")
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .output()
-        .map_err(|error| format!("{} does not start: {error}", env!("CARGO")))?;
-    if output.status.success() {
+    let mut build = tools::cargo(["build", "--release", "--examples", "--target", TARGET, "--manifest-path"]);
+    build.arg(tests.join("guests/Cargo.toml")).arg("--target-dir").arg(&target);
+    let Err(errors) = tools::run(&mut build) else {
         return Ok(target.join(TARGET).join("release/examples"));
-    }
-    let errors = String::from_utf8_lossy(&output.stderr);
+    };
     if errors.contains("target may not be installed") {
         return Err(format!("the target is missing; run `rustup target add {TARGET}`"));
     }
-    Err(errors.into_owned())
+    Err(errors)
 }

@@ -58,7 +58,7 @@ fn make_python() -> Result<PathBuf, String> {
 /// Where it cannot be built.
 #[expect(clippy::panic, reason = "a test without its skill has nothing to test")]
 pub fn preload_skill() -> Vec<u8> {
-    let target = target("sdk-examples");
+    let target = target("sdk-example");
     let mut build = cargo(["build", "--release", "--package", "example-preload", "--target", WASM]);
     build.arg("--target-dir").arg(&target).current_dir(root());
     if let Err(error) = run(&mut build) {
@@ -82,7 +82,7 @@ pub fn skills_native_tests() {
 }
 
 /// Cargo without the flags of the build that runs the tests.
-fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(arguments);
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {

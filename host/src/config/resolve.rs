@@ -12,6 +12,7 @@ use super::{Config, Kind, Overrides, Problem, Provider};
 use crate::grant::Grant;
 use crate::id::ModelId;
 use crate::ingress::keys::Keys;
+use crate::provider::lmstudio;
 use crate::{exchange, ingress, residency, route, session, skill};
 
 /// Where clients connect unless something else is said.
@@ -110,11 +111,9 @@ fn provider(file: &File, env: &Env, problems: &mut Problems) -> (String, Provide
     (name, Provider { kind: Kind::Lmstudio, url, key })
 }
 
-/// A server's root: without `/v1`, `/api/v1` or a slash at its end.
+/// A server's root, if the address is one.
 fn root(url: &str, key: &str, problems: &mut Problems) -> String {
-    let trimmed = url.trim().trim_end_matches('/');
-    let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
-    let root = root.strip_suffix("/api").unwrap_or(root);
+    let root = lmstudio::root(url);
     // What is wrong with an address is printed and logged, a password must not be.
     if root
         .split_once("://")

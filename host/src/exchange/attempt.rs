@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::job::Job;
 use crate::error::{Error, Fault};
 use crate::id::ModelId;
-use crate::residency::{End, Lease, Reason, Refused, TurnAfter};
+use crate::residency::{End, Lease, Reason, Refused};
 use crate::route::Attempt;
 use crate::splice::body::Opened;
 use crate::splice::slot::Slot;
@@ -206,9 +206,8 @@ async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<
         lease.finish(End::Gone);
         return Err(failed);
     }
-    let turn = if watch.tool_calls { TurnAfter::Unfinished } else { TurnAfter::Finished };
     note_served(job, &lease);
-    lease.finish(End::Answered { turn });
+    lease.finish(End::answered(watch.tool_calls));
     Ok(Answer {
         status: head.status,
         headers: answer_headers(&head.headers),
@@ -322,8 +321,7 @@ fn unreachable(error: &SendError) -> Failed {
         }
         SendError::Connect { .. } | SendError::NoProvider(_) => {
             let message = format!("{error}; is the model server running? `pointsman doctor` looks closer");
-            let wait = std::time::Duration::from_secs(5);
-            Failed::Next(Error::new(Fault::Provider, 503, "provider_down", message).retry_after(wait))
+            Failed::Next(Error::new(Fault::Provider, 503, "provider_down", message))
         }
     }
 }

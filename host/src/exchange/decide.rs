@@ -19,9 +19,6 @@ use crate::turn::verdict::Decision;
 use crate::turn::{LAST_ANSWER_MAX, Protocol, Turn, USER_TEXT_MAX, excerpt};
 use crate::wire::chat::Request;
 
-/// Models named in an error message.
-const NAMED_MAX: usize = 12;
-
 /// A skill may refuse for many reasons, but not in the name of the keys: clients that are told 401 give the key up.
 const UNAUTHORISED: u16 = 401;
 
@@ -29,6 +26,7 @@ const UNAUTHORISED: u16 = 401;
 pub(super) struct Case<'a> {
     pub(super) request: &'a Request,
     pub(super) session: &'a SessionKey,
+    pub(super) agent: Option<&'a str>,
     pub(super) standing: &'a Standing,
     pub(super) current: &'a Current,
     pub(super) directory: &'a Directory,
@@ -56,15 +54,23 @@ enum Said {
     Nothing,
 }
 
+/// Where a request belongs.
+pub(super) struct Attached {
+    pub(super) session: SessionKey,
+    pub(super) agent: Option<String>,
+    pub(super) standing: Standing,
+}
+
 /// Finds the request's conversation and how it relates to it.
-pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) -> (SessionKey, Standing) {
+pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) -> Attached {
     let session = key::of(key::Hints {
         headers,
         cache_key: request.cache_key.as_deref(),
         user_id: request.user_id.as_deref(),
         first_user_text: request.first_user_text(),
-        api_key: headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        first_user_words: &|| request.first_user_words(),
     });
+    let agent = key::agent(headers, request.first_user_text());
     let facts = Facts {
         continues_turn: request.continues_turn(),
         tools: !request.tools.is_empty(),
@@ -77,7 +83,7 @@ pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) 
     account.attach(&session, !matches!(standing, Standing::SideCall));
     account.note(|record| {
         record.session = session.to_string();
-        record.agent = key::agent(headers, request.first_user_text());
+        record.agent.clone_from(&agent);
         record.requested.clone_from(&request.model);
         record.streaming = request.stream;
         record.standing = match standing {
@@ -87,7 +93,7 @@ pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) 
         }
         .to_owned();
     });
-    (session, standing)
+    Attached { session, agent, standing }
 }
 
 /// What is to be done with the request.
@@ -148,12 +154,10 @@ fn turn(account: &Account, case: &Case<'_>) -> Turn {
     let (user_text, user_text_truncated) = excerpt(&request.user_text, USER_TEXT_MAX);
     let mut last_answer = request.last_answer();
     last_answer.truncate(last_answer.floor_char_boundary(LAST_ANSWER_MAX));
-    let mut agent = None;
-    account.note(|record| agent.clone_from(&record.agent));
     Turn {
         request_id: account.id.clone(),
         session: case.session.clone(),
-        agent,
+        agent: case.agent.map(str::to_owned),
         client: account.client.clone(),
         protocol: Protocol::ChatCompletions,
         streaming: request.stream,
@@ -210,14 +214,7 @@ fn plain(account: &Account, case: &Case<'_>) -> Result<Plan, Error> {
         Current::Named(model) | Current::Default(model) => {
             Ok(route::plain(model.clone(), &account.gateway.routes, case.directory))
         }
-        Current::Unknown => {
-            let models = case.directory.models();
-            let mut known: Vec<_> = models.iter().map(|model| model.id.key()).take(NAMED_MAX).collect();
-            if models.len() > NAMED_MAX {
-                known.push("…");
-            }
-            Err(Error::unknown_model(&case.request.model, &known.join(", ")))
-        }
+        Current::Unknown => Err(Error::unknown_model(&case.request.model, &case.directory.named())),
         Current::None => {
             let message = "the provider lists no language model: is LM Studio's server running, with a model downloaded? \
                            `pointsman doctor` looks closer";

@@ -2,7 +2,6 @@
 //! one real chunk and comments, since clients give up on silence sooner than on a slow model.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -27,9 +26,6 @@ const REASON: HeaderName = HeaderName::from_static("x-pointsman-reason");
 
 /// Bytes of a reason that fit a header; proxies refuse long ones.
 const REASON_BYTES_MAX: usize = 256;
-
-/// How long to wait before another try where an error says nothing better.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A skill's answer in the assistant's place.
 pub(super) struct Reply {
@@ -140,8 +136,7 @@ pub fn error_in_full(error: &Error) -> Response<ResponseBody> {
     let body: Bytes = fault::openai_body(error);
     let mut response = with_type(ResponseBody::fixed(body), "application/json");
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let wait = error.retry_after.or(matches!(error.status, 429 | 503).then_some(RETRY_AFTER));
-    if let Some(wait) = wait {
+    if let Some(wait) = error.retry_after {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }

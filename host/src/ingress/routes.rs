@@ -17,7 +17,6 @@ use super::{Config, guard, models, read};
 use crate::error::{Error, Fault};
 use crate::exchange::{self, Gateway, Inbound};
 use crate::splice::body::ResponseBody;
-use crate::wire::fault;
 
 /// What goes out: an exchange's own body, or axum's.
 pub type Outbound = Either<ResponseBody, Body>;
@@ -102,7 +101,5 @@ async fn not_found(request: axum::extract::Request) -> Response {
 
 /// An error as axum's response.
 pub fn refused(error: &Error) -> Response {
-    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = [(http::header::CONTENT_TYPE, "application/json")];
-    (status, headers, fault::openai_body(error)).into_response()
+    exchange::error_in_full(error).map(Body::new)
 }

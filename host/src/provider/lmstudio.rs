@@ -54,11 +54,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the second witness may take; without it a list is only less exact.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the server says of a load that somebody broke off, by an unload or in its own window.
-const CANCELLED: &str = "Operation canceled";
-
 /// Bytes of an answer: a list of a thousand models is under one MiB.
 const ANSWER_MAX: usize = 8 * 1024 * 1024;
+
+/// A server's root: its address without `/v1` or `/api/v1` and without slashes at its end.
+pub fn root(url: &str) -> &str {
+    let url = url.trim().trim_end_matches('/');
+    let url = url.strip_suffix("/v1").unwrap_or(url);
+    url.strip_suffix("/api").unwrap_or(url).trim_end_matches('/')
+}
 
 // === impl LmStudio ===
 
@@ -80,9 +84,7 @@ impl LmStudio {
             .pool_idle_timeout(POOL_IDLE)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()?;
-        let base = url.trim_end_matches('/');
-        let base = base.strip_suffix("/v1").unwrap_or(base);
-        let base = base.strip_suffix("/api").unwrap_or(base).trim_end_matches('/');
+        let base = root(url);
         let has_no_witness = AtomicBool::new(false);
         Ok(Self { name: name.to_owned(), base: base.to_owned(), token, locality, client, has_no_witness })
     }
@@ -284,9 +286,7 @@ fn error_of(status: u16, fault: Fault) -> Error {
     match class {
         FaultClass::OutOfMemory => Error::OutOfMemory(message),
         FaultClass::UnknownModel => Error::UnknownModel(message),
-        FaultClass::Aborted if message.contains(CANCELLED) => Error::Aborted(message),
-        // An engine's startup "was aborted" when it died: the same load would end the same way.
-        FaultClass::Aborted => Error::Crashed(message),
+        FaultClass::Aborted => Error::Aborted(message),
         FaultClass::Crashed => Error::Crashed(message),
         FaultClass::Unauthorised => Error::Unauthorised(message),
         FaultClass::Unsupported => Error::Unsupported(message),

@@ -179,6 +179,11 @@ impl fmt::Debug for Lease {
 // === impl End ===
 
 impl End {
+    /// The model answered; its turn goes on where the answer calls tools.
+    pub fn answered(calls_tools: bool) -> Self {
+        Self::Answered { turn: if calls_tools { TurnAfter::Unfinished } else { TurnAfter::Finished } }
+    }
+
     /// It concerns only those who count leases.
     fn is_ordinary(self) -> bool {
         self == Self::Answered { turn: TurnAfter::Finished }

@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::id::SessionKey;
 use crate::turn::boilerplate;
-use crate::wire::json::{self, Scanner, Shape};
 
 /// Headers that carry a session, in order of precedence.
 const HEADERS: [&str; 7] = [
@@ -29,7 +28,7 @@ const KEY_BYTES_MAX: usize = 128;
 const HASHED_BYTES_MAX: usize = 4096;
 
 /// All that a request may say of its session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Hints<'a> {
     /// The request's headers.
     pub headers: &'a HeaderMap,
@@ -39,8 +38,8 @@ pub struct Hints<'a> {
     pub user_id: Option<&'a str>,
     /// The raw text of the first user message.
     pub first_user_text: &'a str,
-    /// The API key that the client sent.
-    pub api_key: Option<&'a str>,
+    /// Its first text, unescaped; asked for only where the client names no session.
+    pub first_user_words: &'a dyn Fn() -> Option<String>,
 }
 
 /// The session of a request.
@@ -85,13 +84,12 @@ fn bounded(key: &str) -> SessionKey {
 /// The conversation's first words stand for it where the client names none; a date in front of them does not count.
 /// Whatever the client proves itself with keeps it apart from others with the same words.
 fn hashed(hints: Hints<'_>) -> SessionKey {
-    let words = first_words(hints.first_user_text.as_bytes());
+    let words = (hints.first_user_words)();
     let text = words.as_deref().unwrap_or(hints.first_user_text);
     let text = boilerplate::without_date(text.trim_start()).as_bytes();
     let mut hasher = DefaultHasher::new();
     let header = |name| hints.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
-    for proof in [hints.api_key.unwrap_or_default().as_bytes(), header("authorization"), header("x-api-key")]
-    {
+    for proof in [header("authorization"), header("x-api-key")] {
         hasher.write(proof);
         hasher.write_u8(0);
     }
@@ -99,40 +97,22 @@ fn hashed(hints: Hints<'_>) -> SessionKey {
     SessionKey::new(format!("h-{:016x}", hasher.finish()))
 }
 
-/// The first text of a raw `content`, be it a string or the text of a part.
-fn first_words(content: &[u8]) -> Option<String> {
-    if content.first() != Some(&b'[') {
-        return json::text(content);
-    }
-    let mut words = None;
-    let walked = Scanner::new(content).array(|scan| {
-        if scan.shape()? != Shape::Object {
-            return scan.value().map(|_| ());
-        }
-        scan.object(|scan, key| {
-            let value = scan.value()?;
-            if words.is_none() && json::key_is(key, "text") {
-                words = content.get(value).and_then(json::text);
-            }
-            Ok(())
-        })
-    });
-    walked.ok().and(words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::chat;
 
     fn key(headers: &[(&'static str, &str)], cache: Option<&str>, user: Option<&str>, text: &str) -> String {
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let body = format!(r#"{{"messages":[{{"role":"user","content":{text}}}]}}"#);
+        let words = || chat::Request::read(body.clone().into()).ok()?.first_user_words();
         let hints = Hints {
             headers: &headers,
             cache_key: cache,
             user_id: user,
             first_user_text: text,
-            api_key: Some("k"),
+            first_user_words: &words,
         };
         of(hints).to_string()
     }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use super::silence::{SILENCE_MAX, Silence};
 use super::slot::{Piece, Slot};
 use crate::error::{Error, Fault};
-use crate::residency::{End, Lease, TurnAfter};
+use crate::residency::{End, Lease};
 use crate::wire::answer::{Seen, Watch};
 use crate::wire::fault;
 use crate::wire::sse::{self, Decoder};
@@ -358,8 +358,7 @@ impl Streaming {
     /// The terminator has been seen.
     fn whole(&mut self) {
         self.phase = Phase::Tail(None);
-        let turn = if self.watch.tool_calls { TurnAfter::Unfinished } else { TurnAfter::Finished };
-        self.over(End::Answered { turn }, Outcome::Whole);
+        self.over(End::answered(self.watch.tool_calls), Outcome::Whole);
     }
 
     /// The answer cannot be completed: the client is told in its stream, and the stream properly ended.

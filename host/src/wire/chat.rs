@@ -232,11 +232,8 @@ impl Request {
 
     /// Notes a tool's name, of the nested shape or of the flat one.
     fn tool(&mut self, scan: &mut Scanner<'_>) -> Result<(), Malformed> {
-        if scan.shape()? != Shape::Object {
-            return scan.value().map(|_| ());
-        }
         let mut name = None;
-        scan.object(|scan, key| {
+        scan.any_object(|scan, key| {
             if json::key_is(key, "function") && scan.shape()? == Shape::Object {
                 return scan.object(|scan, key| {
                     let value = scan.value()?;
@@ -287,17 +284,19 @@ impl Request {
 
     /// Appends a message's text parts, each on lines of its own, as `clean` leaves them.
     fn append_text(&self, message: &Message, text: &mut String, clean: fn(String) -> String) {
-        let mut append = |piece: String| {
-            let piece = clean(piece);
-            if !piece.is_empty() {
-                text.push_str(if text.is_empty() { "" } else { "\n" });
-                text.push_str(&piece);
-            }
-        };
-        match self.bytes(&message.content).first() {
-            Some(b'"') => append(json::text(self.bytes(&message.content)).unwrap_or_default()),
-            Some(b'[') => self.text_parts(&message.content).into_iter().for_each(append),
-            _ => {}
+        for piece in self.texts(message).into_iter().map(clean).filter(|piece| !piece.is_empty()) {
+            text.push_str(if text.is_empty() { "" } else { "\n" });
+            text.push_str(&piece);
+        }
+    }
+
+    /// A message's texts: its content, or those of its content's parts.
+    fn texts(&self, message: &Message) -> Vec<String> {
+        let content = self.bytes(&message.content);
+        match content.first() {
+            Some(b'"') => json::text(content).into_iter().collect(),
+            Some(b'[') => self.text_parts(&message.content),
+            _ => Vec::new(),
         }
     }
 
@@ -306,10 +305,7 @@ impl Request {
         let mut texts = Vec::new();
         let mut scan = Scanner::within(&self.raw, content);
         let walked = scan.array(|scan| {
-            if scan.shape()? != Shape::Object {
-                return scan.value().map(|_| ());
-            }
-            scan.object(|scan, key| {
+            scan.any_object(|scan, key| {
                 let is_text = json::key_is(key, "text") && scan.shape()? == Shape::String;
                 let value = scan.value()?;
                 texts.extend(is_text.then(|| json::text(self.bytes(&value))).flatten());
@@ -380,9 +376,17 @@ impl Request {
 
     /// The raw text of the first user message, still escaped: for session keys, which need no more than its identity.
     pub fn first_user_text(&self) -> &str {
-        let first = self.messages.iter().find(|message| message.role == Role::User);
-        let bytes = first.map(|message| self.bytes(&message.content)).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+        let content = self.first_user_message().map(|message| self.bytes(&message.content));
+        std::str::from_utf8(content.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The first text of the first user message; none where it has none.
+    pub fn first_user_words(&self) -> Option<String> {
+        self.texts(self.first_user_message()?).into_iter().next()
+    }
+
+    fn first_user_message(&self) -> Option<&Message> {
+        self.messages.iter().find(|message| message.role == Role::User)
     }
 
     /// A rough count of the prompt's tokens: bytes of messages and tools / 4, and 256 for each image. Messages count as a

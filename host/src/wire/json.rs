@@ -94,6 +94,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Walks an object as [`Self::object`] does; any other value is stepped over.
+    pub fn any_object(
+        &mut self,
+        visit: impl FnMut(&mut Self, &'a [u8]) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        if self.shape()? == Shape::Object { self.object(visit) } else { self.value().map(|_| ()) }
+    }
+
     /// Walks an array. `visit` stands at each element and must consume it.
     pub fn array(
         &mut self,

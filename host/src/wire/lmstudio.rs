@@ -233,9 +233,10 @@ impl Fault {
             FaultClass::Unsupported
         } else if self.code == "invalid_api_key" || says("API token is required") {
             FaultClass::Unauthorised
-        } else if says("Operation canceled") || says("startup was aborted") {
+        } else if says("Operation canceled") {
             FaultClass::Aborted
-        } else if says("has crashed") {
+        } else if says("has crashed") || says("startup was aborted") {
+            // An engine's startup "was aborted" when it died: the same load would end the same way.
             FaultClass::Crashed
         } else if says("is not loaded") {
             FaultClass::NotLoaded

@@ -22,6 +22,7 @@ fn example() -> Vec<u8> {
         .current_dir(&root)
         .args([
             "build",
+            "--release",
             "--package",
             "example-preload",
             "--target",
@@ -34,7 +35,7 @@ fn example() -> Vec<u8> {
         .status()
         .unwrap();
     assert!(built.success(), "mend with: rustup target add wasm32-wasip2");
-    let path: PathBuf = target.join("wasm32-wasip2/debug/example_preload.wasm");
+    let path: PathBuf = target.join("wasm32-wasip2/release/example_preload.wasm");
     std::fs::read(path).unwrap()
 }
 
