@@ -59,7 +59,7 @@ fn main() {
     let short =
         Turn { user_text: "Thanks, that works. Go on with the next one.".to_owned(), ..agent.clone() };
     let decide = |skills: &Arc<Generation>, turn: &Turn| {
-        let outcome = runtime.block_on(skills.decide(turn));
+        let outcome = runtime.block_on(skills.decide(turn.clone()));
         assert!(outcome.decision.is_none(), "nothing is asked of the skills: {outcome:?}");
     };
     let mut steps = vec![

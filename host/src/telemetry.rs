@@ -4,6 +4,7 @@
 //! Records hold no message texts: what a skill said of its decision, never what the user wrote. Values, and one lock
 //! around the ring that is held for a push or a look, never across anything that waits: no task, no clock, no I/O.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,31 +18,31 @@ pub const RECORDS_MAX: usize = 1_000;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The request's id, as in the header `x-pointsman-request`.
-    pub request: String,
+    pub request: Arc<str>,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// Its conversation.
-    pub session: String,
+    pub session: Arc<str>,
     /// The agent, where it names itself.
-    pub agent: Option<String>,
+    pub agent: Option<Arc<str>>,
     /// The model the client named.
     pub requested: String,
     /// The client asked for a stream.
     pub streaming: bool,
     /// How it related to its conversation: `new turn`, `continues`, `side call`.
-    pub standing: String,
+    pub standing: Cow<'static, str>,
     /// The generation of skills that it was pinned to.
     pub generation: u64,
     /// What each skill answered, in the order they were asked.
     pub steps: Vec<Step>,
     /// The skill that decided; none where all passed.
-    pub skill: Option<String>,
+    pub skill: Option<Arc<str>>,
     /// Its reason, for people.
-    pub reason: Option<String>,
+    pub reason: Option<Arc<str>>,
     /// Each attempt to serve, in order.
     pub attempts: Vec<Attempt>,
     /// The model that served.
-    pub model: Option<String>,
+    pub model: Option<Arc<str>>,
     /// Media of earlier turns that were replaced by a line of text.
     pub placeholders: usize,
     /// What the gateway did that nobody asked for, as in opening a stream early, falling back or passing a route over.
@@ -68,9 +69,9 @@ pub struct Record {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The skill.
-    pub skill: String,
+    pub skill: Arc<str>,
     /// `passed`, `amended`, `decided`, `failed`.
-    pub result: String,
+    pub result: Cow<'static, str>,
     /// What went wrong, or what was decided.
     pub detail: Option<String>,
     /// Microseconds it took.
@@ -81,13 +82,13 @@ pub struct Step {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The model.
-    pub model: String,
+    pub model: Arc<str>,
     /// The instance that was granted.
-    pub instance: Option<String>,
+    pub instance: Option<Arc<str>>,
     /// What was sent: `conversation`, `prompt`, `patched`.
-    pub sent: String,
+    pub sent: Cow<'static, str>,
     /// `served`, or why not.
-    pub outcome: String,
+    pub outcome: Cow<'static, str>,
     /// Waiting for the grant.
     pub queued_ms: Option<u64>,
     /// Of that, waiting for running requests of the models in the way.
@@ -169,7 +170,7 @@ impl Ring {
     pub fn find(&self, request: Option<&str>) -> Option<Arc<Record>> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         match request {
-            Some(id) => records.iter().rev().find(|record| record.request == id).cloned(),
+            Some(id) => records.iter().rev().find(|record| &*record.request == id).cloned(),
             None => records.back().cloned(),
         }
     }
@@ -189,9 +190,9 @@ mod tests {
     fn a_headline_names_the_skill_as_the_one_who_acts() {
         let attempt = Attempt { drained_ms: Some(2_100), loaded_ms: Some(6_400), ..Attempt::default() };
         let mut record = Record {
-            skill: Some("model-swapper".to_owned()),
-            reason: Some("translate: German to English".to_owned()),
-            model: Some("lmstudio/google/translategemma-12b-it".to_owned()),
+            skill: Some("model-swapper".into()),
+            reason: Some("translate: German to English".into()),
+            model: Some("lmstudio/google/translategemma-12b-it".into()),
             attempts: vec![attempt],
             total_ms: 9_000,
             ..Record::default()
@@ -200,7 +201,7 @@ mod tests {
             record.headline(),
             "model-swapper: translate: German to English → translategemma-12b-it; drained 2.1 s, loaded 6.4 s, answered in 9.0 s"
         );
-        record.error = Some("gone".to_owned());
+        record.error = Some("gone".into());
         assert!(record.headline().ends_with("loaded 6.4 s, failed: gone"));
         assert_eq!(Record::default().headline(), "not served");
     }
@@ -209,13 +210,13 @@ mod tests {
     fn the_ring_is_bounded_and_found_by_id() {
         let ring = Ring::default();
         for index in 0..RECORDS_MAX + 5 {
-            ring.push(Record { request: format!("r{index}"), ..Record::default() });
+            ring.push(Record { request: format!("r{index}").into(), ..Record::default() });
         }
         assert!(ring.find(Some("r4")).is_none());
         assert_eq!(ring.find(Some("r5")).map(|record| record.request.clone()).as_deref(), Some("r5"));
         assert_eq!(
             ring.find(None).map(|record| record.request.clone()),
-            Some(format!("r{}", RECORDS_MAX + 4))
+            Some(format!("r{}", RECORDS_MAX + 4).into())
         );
         assert_eq!(ring.recent(2).len(), 2);
     }

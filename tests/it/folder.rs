@@ -27,7 +27,7 @@ async fn broken_skills_are_passed_over_and_named() {
         let step = record
             .steps
             .iter()
-            .find(|step| step.skill == name)
+            .find(|step| *step.skill == *name)
             .unwrap_or_else(|| panic!("{name}: {record:?}"));
         assert_eq!(step.result, "failed", "{name}");
         assert!(
@@ -36,7 +36,7 @@ async fn broken_skills_are_passed_over_and_named() {
         );
     }
     let detail = |name: &str| {
-        record.steps.iter().find(|step| step.skill == name).and_then(|step| step.detail.clone()).unwrap()
+        record.steps.iter().find(|step| *step.skill == *name).and_then(|step| step.detail.clone()).unwrap()
     };
     assert!(detail("traps").contains("cannot make sense of"), "{}", detail("traps"));
     assert!(detail("errs").contains("the oracle"), "{}", detail("errs"));

@@ -44,8 +44,8 @@ async fn an_agents_picture_reaches_the_strict_specialist_as_one_part_with_the_co
     }
     assert_eq!(sent["stream_options"], json!({"include_usage": true}), "what is not the conversation stays");
     let record = world.record(&answer).await;
-    assert_eq!((record.agent.as_deref(), record.attempts[0].sent.as_str()), (Some("main"), "prompt"));
-    assert_eq!(record.session, "0b8f7c3e-5d0e-4a55-9f0e-2f1f6f0c9d11");
+    assert_eq!((record.agent.as_deref(), &*record.attempts[0].sent), (Some("main"), "prompt"));
+    assert_eq!(&*record.session, "0b8f7c3e-5d0e-4a55-9f0e-2f1f6f0c9d11");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +102,7 @@ async fn a_refused_template_is_followed_by_an_instruction_on_the_same_model() {
     );
     assert_eq!(world.loads(ordinary), 1, "the model stayed where it was");
     let record = world.record(&answer).await;
-    let outcomes: Vec<_> = record.attempts.iter().map(|attempt| attempt.outcome.as_str()).collect();
+    let outcomes: Vec<_> = record.attempts.iter().map(|attempt| &*attempt.outcome).collect();
     assert!(outcomes[0].contains("jinja") && outcomes[1] == "served", "{outcomes:?}");
     world.resting_on(GENERAL).await;
 }

@@ -133,13 +133,13 @@ async fn a_tool_result_continues_its_turn_and_a_side_call_leaves_it_alone() {
     let title = json!({"model": VISION, "stream": true, "messages": [{"role": "user", "content": format!("route {OTHER}")}]});
     let titled = world.ask("s", &title).await;
     let record = world.record(&titled).await;
-    assert_eq!((record.standing.as_str(), &record.skill), ("side call", &None), "{record:?}");
+    assert_eq!((&*record.standing, &record.skill), ("side call", &None), "{record:?}");
     assert!(record.steps.is_empty() && titled.text().starts_with(&format!("[{VISION}]")), "{record:?}");
 
     let result = world.ask("s", &with_result(&first, "forty-two")).await;
     let record = world.record(&result).await;
     assert!(result.text().starts_with(&format!("[{VISION}] The tool answered: forty-two")), "{result:?}");
-    assert_eq!((record.standing.as_str(), record.skill.as_deref()), ("continues", Some("router")));
+    assert_eq!((&*record.standing, record.skill.as_deref()), ("continues", Some("router")));
     assert!(record.steps.is_empty(), "a skill was asked again: {record:?}");
 
     world.resting_on(GENERAL).await;
@@ -169,7 +169,7 @@ async fn a_client_that_leaves_the_queue_is_forgotten() {
     world.resting_on(GENERAL).await;
     world.idle().await;
     assert_eq!(world.loads(OTHER), 0);
-    let left = world.records(2).await.into_iter().find(|record| record.session == "b").unwrap();
+    let left = world.records(2).await.into_iter().find(|record| &*record.session == "b").unwrap();
     assert!(left.error.is_some_and(|error| error.contains("the client left")));
 }
 
@@ -226,7 +226,7 @@ async fn a_client_that_reads_nothing_does_not_keep_others_waiting() {
     assert_eq!(world.happened(left), 1, "the long answer was broken off");
     let heard = deaf.hear().await;
     assert!(heard.contains("\"code\":\"client_too_slow\""), "{}", &heard[heard.len().saturating_sub(400)..]);
-    let record = world.records(2).await.into_iter().find(|record| record.session == "deaf").unwrap();
+    let record = world.records(2).await.into_iter().find(|record| &*record.session == "deaf").unwrap();
     assert!(record.error.is_some_and(|error| error.contains("broken off by the gateway")));
     world.idle().await;
     world.resting_on(GENERAL).await;

@@ -142,7 +142,7 @@ impl Setup {
     /// Starts and asks once.
     async fn ask(self, text: &str) -> Outcome {
         let (skills, _, _) = self.start().await;
-        skills.generation().decide(&turn(text)).await
+        skills.generation().decide(turn(text)).await
     }
 }
 
@@ -164,14 +164,14 @@ fn reply(outcome: &Outcome) -> &str {
 /// A bad guest is passed over with this reason, and the good one behind it decides.
 async fn falls_through(bad: &'static str, text: &str, limits: Limits, reason: &str) {
     let (skills, _, _) = Setup::of(&[bad, "router"]).limits(limits).start().await;
-    let outcome = skills.generation().decide(&turn(text)).await;
+    let outcome = skills.generation().decide(turn(text)).await;
     let message = failure(&outcome, 0);
     assert!(message.contains(reason), "{bad}: {message}");
     assert!(message.len() < 1000 && !message.contains(char::is_control), "{bad}: {message:?}");
     assert_eq!(outcome.steps[1].result, StepResult::Passed, "{bad}");
     assert_eq!(skills.statuses()[0].last_error.as_deref(), Some(message), "{bad}");
     // Its next call gets a new instance and goes the same way; the other skill goes on.
-    let outcome = skills.generation().decide(&turn("route otter")).await;
+    let outcome = skills.generation().decide(turn("route otter")).await;
     assert!(
         matches!(&outcome.decision, Some((skill, Decision::Route(_))) if skill.as_str() == "router"),
         "{bad}"
@@ -188,7 +188,7 @@ async fn is_refused(name: &'static str, wasm: Vec<u8>, reason: &str) {
     assert_eq!((statuses[0].name.as_str(), &statuses[0].state), ("router", &State::Active));
     let State::Failed(message) = &statuses[1].state else { panic!("{:?}", statuses[1]) };
     assert!(message.contains(reason), "{name}: {message}");
-    let outcome = skills.generation().decide(&turn("route otter")).await;
+    let outcome = skills.generation().decide(turn("route otter")).await;
     assert!(outcome.decision.is_some() && outcome.steps.len() == 1, "{name}");
 }
 
@@ -316,7 +316,7 @@ async fn verdicts_that_lie_are_refused() {
         ("amend", "the patch may not touch `messages`"),
     ];
     for (lie, reason) in cases {
-        let outcome = skills.generation().decide(&turn(lie)).await;
+        let outcome = skills.generation().decide(turn(lie)).await;
         let message = failure(&outcome, 0);
         assert!(
             message.starts_with("gave a verdict that was refused: ") && message.contains(reason),
@@ -376,7 +376,7 @@ async fn settings_and_priorities_are_the_users() {
     let order: Vec<(String, i32)> =
         skills.statuses().iter().map(|it| (it.name.as_str().to_owned(), it.priority)).collect();
     assert_eq!(order, [("settings".to_owned(), -5), ("router".to_owned(), 0)]);
-    let outcome = skills.generation().decide(&turn("route otter")).await;
+    let outcome = skills.generation().decide(turn("route otter")).await;
     assert_eq!(reply(&outcome), settings.to_string());
 }
 
@@ -386,13 +386,13 @@ async fn a_reusable_instance_is_reused_until_it_has_leaked_or_served_enough() {
     let (skills, _, _) = Setup::of(&["counts-warm"]).limits(limits).start().await;
     let mut counts = Vec::new();
     for _ in 0..5 {
-        counts.push(reply(&skills.generation().decide(&turn("")).await).to_owned());
+        counts.push(reply(&skills.generation().decide(turn("")).await).to_owned());
     }
     assert_eq!(counts, ["1", "2", "3", "1", "2"]);
 
     let (skills, _, _) = Setup::of(&["grows"]).start().await;
     for _ in 0..3 {
-        assert_eq!(reply(&skills.generation().decide(&turn("")).await), "1");
+        assert_eq!(reply(&skills.generation().decide(turn("")).await), "1");
     }
 }
 
@@ -401,7 +401,7 @@ async fn an_instance_that_is_not_reusable_serves_one_call() {
     let (skills, housekeeping, _) = Setup::of(&["counts-fresh"]).start().await;
     let asked = async {
         for _ in 0..20 {
-            assert_eq!(reply(&skills.generation().decide(&turn("")).await), "1");
+            assert_eq!(reply(&skills.generation().decide(turn("")).await), "1");
         }
     };
     tokio::select! {
@@ -419,7 +419,7 @@ async fn many_requests_share_few_instances() {
     let mut asked = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let generation = generation.clone();
-        asked.spawn(async move { generation.decide(&turn("")).await });
+        asked.spawn(async move { generation.decide(turn("")).await });
     }
     for outcome in asked.join_all().await {
         assert_eq!(reply(&outcome), "1");
@@ -437,7 +437,7 @@ async fn without_a_free_instance_the_request_is_refused_and_nobody_blamed() {
     let (skills, _, house) = Setup::of(&["asks"]).limits(limits).house(house).start().await;
     let generation = skills.generation();
     let (first, second) = (turn("first"), turn("second"));
-    let mut running = Box::pin(generation.decide(&first));
+    let mut running = Box::pin(generation.decide(first.clone()));
     // It waits for the host and holds the only instance.
     while house.wishes.lock().unwrap().is_empty() {
         tokio::select! {
@@ -446,13 +446,13 @@ async fn without_a_free_instance_the_request_is_refused_and_nobody_blamed() {
             () = tokio::task::yield_now() => {}
         }
     }
-    let outcome = generation.decide(&second).await;
+    let outcome = generation.decide(second).await;
     assert!(matches!(&outcome.decision, Some((_, Decision::Refuse(it))) if it.status == 503), "{outcome:?}");
     assert_eq!(failure(&outcome, 0), "has no free instance; waited 20ms");
     assert_eq!(skills.statuses()[0].last_error, None);
     // The client goes away: its instance goes with the call, and the place is free again.
     drop(running);
-    let mut running = Box::pin(generation.decide(&first));
+    let mut running = Box::pin(generation.decide(first.clone()));
     while house.wishes.lock().unwrap().len() < 2 {
         tokio::select! {
             biased;
@@ -488,7 +488,7 @@ async fn capabilities_answer_as_granted() {
         let grants = grants.iter().map(|it| it.parse().unwrap()).collect();
         let setup = Setup::of(&["asks"]).skill("asks", |it| it.grants = Some(grants));
         let (skills, _, house) = setup.start().await;
-        assert_eq!(reply(&skills.generation().decide(&turn("")).await), expected);
+        assert_eq!(reply(&skills.generation().decide(turn("")).await), expected);
         for wish in house.wishes.lock().unwrap().iter() {
             assert_eq!((wish.skill.as_str(), wish.model.as_str(), wish.all), ("asks", "otter", true));
             assert_eq!(wish.session, Some(SessionKey::new("s-1")));
@@ -501,15 +501,15 @@ async fn capabilities_answer_as_granted() {
 #[tokio::test]
 async fn a_wish_while_being_configured_has_no_effect() {
     let (skills, _, house) = Setup::of(&["wishes-early"]).start().await;
-    assert_eq!(reply(&skills.generation().decide(&turn("")).await), "Err(\"unavailable\")");
+    assert_eq!(reply(&skills.generation().decide(turn("")).await), "Err(\"unavailable\")");
     assert!(house.wishes.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_toolchains_own_imports_are_satisfied_and_lead_nowhere() {
     let (skills, _, _) = Setup::of(&["phones"]).start().await;
-    assert_eq!(reply(&skills.generation().decide(&turn("")).await), "silence");
-    let outcome = skills.generation().decide(&turn("phone")).await;
+    assert_eq!(reply(&skills.generation().decide(turn("")).await), "silence");
+    let outcome = skills.generation().decide(turn("phone")).await;
     assert!(
         failure(&outcome, 0).contains("of `wasi:phone/types@0.2.10`, which skills do not have"),
         "{outcome:?}"
@@ -574,6 +574,6 @@ async fn a_skill_in_the_folder_gets_what_the_configuration_grants() {
     ];
     assert_eq!(shown, expected.into_iter().map(|(name, it)| (name.to_owned(), it)).collect());
     assert!(skills.generation().has(Hook::Request) && !skills.generation().has(Hook::Event));
-    let outcome = skills.generation().decide(&turn("")).await;
+    let outcome = skills.generation().decide(turn("")).await;
     assert!(reply(&outcome).starts_with("models 1\n") && reply(&outcome).contains("load Err(\"denied\")"));
 }

@@ -59,7 +59,7 @@ fn field(name: &str, text: String) -> Option<String> {
 }
 
 fn request(record: &Record) -> String {
-    let mut parts = vec![record.request.clone(), at(record.at_ms), format!("session {}", record.session)];
+    let mut parts = vec![record.request.to_string(), at(record.at_ms), format!("session {}", record.session)];
     parts.extend(record.agent.as_ref().map(|agent| format!("agent {agent}")));
     parts.retain(|it| !it.is_empty());
     parts.join(", ")
@@ -75,14 +75,14 @@ fn at(epoch_ms: u64) -> String {
 fn asked(record: &Record) -> String {
     let model = if record.requested.is_empty() { "no model by name" } else { &record.requested };
     let mut parts = vec![model.to_owned()];
-    parts.extend((!record.standing.is_empty()).then(|| record.standing.clone()));
+    parts.extend((!record.standing.is_empty()).then(|| record.standing.to_string()));
     parts.push(if record.streaming { "streamed" } else { "in one piece" }.to_owned());
     parts.join(", ")
 }
 
 fn skills(record: &Record) -> Vec<String> {
     if record.steps.is_empty() {
-        let why = match record.standing.as_str() {
+        let why = match &*record.standing {
             "continues" => "not asked: the request continues a turn, which keeps its route",
             "side call" => "not asked: a side call never moves a conversation's route",
             _ => "none is active, or none could be asked",
@@ -94,7 +94,7 @@ fn skills(record: &Record) -> Vec<String> {
 }
 
 fn hook(step: &Step, width: usize, record: &Record) -> String {
-    let style = match step.result.as_str() {
+    let style = match &*step.result {
         "decided" => GOOD,
         "failed" => BAD,
         "amended" => ODD,
@@ -113,7 +113,7 @@ fn hook(step: &Step, width: usize, record: &Record) -> String {
 
 fn tried(number: usize, attempt: &Attempt) -> Vec<String> {
     let served = attempt.outcome == "served";
-    let outcome = match attempt.outcome.as_str() {
+    let outcome = match &*attempt.outcome {
         "served" => paint(GOOD, "served"),
         "" => paint(ODD, "unfinished"),
         why => paint(BAD, why),
@@ -198,36 +198,36 @@ mod tests {
     }
 
     fn translated() -> Record {
-        let step = |skill: &str, result: &str, took_us| Step {
-            skill: skill.to_owned(),
-            result: result.to_owned(),
+        let step = |skill: &str, result: &'static str, took_us| Step {
+            skill: skill.into(),
+            result: result.into(),
             detail: None,
             took_us,
         };
         Record {
-            request: "r1f".to_owned(),
-            session: "s1".to_owned(),
-            agent: Some("openclaw".to_owned()),
-            requested: "gpt-oss".to_owned(),
+            request: "r1f".into(),
+            session: "s1".into(),
+            agent: Some("openclaw".into()),
+            requested: "gpt-oss".into(),
             streaming: true,
-            standing: "new turn".to_owned(),
+            standing: "new turn".into(),
             steps: vec![step("chat-commands", "passed", 84), step("model-swapper", "decided", 412)],
-            skill: Some("model-swapper".to_owned()),
-            reason: Some("translate".to_owned()),
+            skill: Some("model-swapper".into()),
+            reason: Some("translate".into()),
             attempts: vec![Attempt {
-                model: "lmstudio/google/translategemma".to_owned(),
-                instance: Some("google/translategemma".to_owned()),
-                sent: "prompt".to_owned(),
-                outcome: "served".to_owned(),
+                model: "lmstudio/google/translategemma".into(),
+                instance: Some("google/translategemma".into()),
+                sent: "prompt".into(),
+                outcome: "served".into(),
                 queued_ms: Some(8_600),
                 drained_ms: Some(2_100),
                 unloaded_ms: Some(100),
                 loaded_ms: Some(6_400),
             }],
-            model: Some("lmstudio/google/translategemma".to_owned()),
+            model: Some("lmstudio/google/translategemma".into()),
             placeholders: 1,
-            notes: vec!["the stream was opened before the model was there".to_owned()],
-            finish: Some("stop".to_owned()),
+            notes: vec!["the stream was opened before the model was there".into()],
+            finish: Some("stop".into()),
             status: 200,
             prompt_tokens: Some(57),
             completion_tokens: Some(12),
@@ -266,14 +266,13 @@ mod tests {
 
     #[test]
     fn what_went_wrong_is_said() {
-        let record =
-            Record { error: Some("no_models (provider)".to_owned()), status: 503, ..Record::default() };
+        let record = Record { error: Some("no_models (provider)".into()), status: 503, ..Record::default() };
         let text = plain(&record);
         assert!(
             text.contains("none: no model was asked") && text.contains("failed        no_models"),
             "{text}"
         );
-        let continued = Record { standing: "continues".to_owned(), ..Record::default() };
+        let continued = Record { standing: "continues".into(), ..Record::default() };
         assert!(plain(&continued).contains("keeps its route"));
         assert!(plain(&continued).contains("the client left"));
     }

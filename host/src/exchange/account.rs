@@ -52,7 +52,7 @@ impl Account {
     /// Opens the account of a request that came at this moment.
     pub(super) fn open(gateway: &Arc<Gateway>, client: Option<String>) -> Arc<Self> {
         let id = gateway.next_request();
-        let record = Record { request: id.to_string(), at_ms: epoch_ms(), ..Record::default() };
+        let record = Record { request: id.shared(), at_ms: epoch_ms(), ..Record::default() };
         let state = Mutex::new(State { record, ..State::default() });
         Arc::new(Self { gateway: gateway.clone(), id, started: Instant::now(), client, state })
     }
@@ -70,8 +70,8 @@ impl Account {
     /// A skill's route is in force for the request.
     pub(super) fn route(&self, routed: &Routed) {
         let mut state = self.state();
-        state.record.skill = Some(routed.skill.to_string());
-        state.record.reason = Some(routed.route.reason.clone());
+        state.record.skill = Some(routed.skill.shared());
+        state.record.reason = Some(routed.route.reason.as_str().into());
         state.routed = Some(routed.clone());
     }
 
@@ -90,14 +90,14 @@ impl Account {
     }
 
     /// An attempt begins.
-    pub(super) fn begin(&self, attempt: &Attempt, sent: &str) {
+    pub(super) fn begin(&self, attempt: &Attempt, sent: &'static str) {
         let mut state = self.state();
-        let model = attempt.model.to_string();
+        let model = attempt.model.shared();
         if state.routed.is_some() && attempt.candidate.is_none() && !state.record.attempts.is_empty() {
             state.record.notes.push(format!("fell back to {model}"));
         }
         state.trying = Some((attempt.model.clone(), attempt.candidate));
-        state.record.attempts.push(telemetry::Attempt { model, sent: sent.to_owned(), ..Default::default() });
+        state.record.attempts.push(telemetry::Attempt { model, sent: sent.into(), ..Default::default() });
     }
 
     /// The attempt that is going on has something to say of itself.
@@ -108,9 +108,9 @@ impl Account {
     }
 
     /// The model of the moment, the deciding skill and its reason: what response headers say.
-    pub(super) fn headline(&self) -> [Option<String>; 3] {
+    pub(super) fn headline(&self) -> [Option<Arc<str>>; 3] {
         let state = self.state();
-        let model = state.trying.as_ref().map(|(model, _)| model.to_string());
+        let model = state.trying.as_ref().map(|(model, _)| model.shared());
         [model, state.record.skill.clone(), state.record.reason.clone()]
     }
 
@@ -179,10 +179,10 @@ impl Account {
         });
         event::Outcome {
             request_id: self.id.clone(),
-            session: SessionKey::new(record.session.as_str()),
-            agent: record.agent.clone(),
+            session: SessionKey::new(record.session.clone()),
+            agent: record.agent.as_deref().map(str::to_owned),
             client: self.client.clone(),
-            model: record.model.clone().unwrap_or_default(),
+            model: record.model.as_deref().unwrap_or_default().to_owned(),
             decided,
             finish_reason: record.finish.clone(),
             fault: fault(&ending.outcome),
@@ -213,8 +213,7 @@ pub(super) fn epoch_ms() -> u64 {
 
 /// The one line that a request leaves in the log.
 fn log(record: &Record) {
-    let request = record.request.as_str();
-    let session = record.session.as_str();
+    let (request, session) = (&*record.request, &*record.session);
     let status = record.status;
     match &record.error {
         None if record.skill.is_some() => tracing::info!(request, session, status, "{}", record.headline()),

@@ -100,7 +100,7 @@ async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
     }
     if let Err(failed) = &tried {
         let message = failed.error().message.clone();
-        job.account.note_attempt(|attempt| attempt.outcome = message);
+        job.account.note_attempt(|attempt| attempt.outcome = message.into());
     }
     tried
 }
@@ -148,7 +148,7 @@ fn composed(job: &Job, attempt: &Attempt, instance: &str) -> Result<Composed, Fa
 fn note_grant(job: &Job, lease: &Lease, asked: Instant) {
     let timings = lease.timings();
     job.account.note_attempt(|attempt| {
-        attempt.instance = Some(lease.instance().to_string());
+        attempt.instance = Some(lease.instance().shared());
         attempt.queued_ms = Some(millis(timings.queued.unwrap_or_else(|| asked.elapsed())));
         attempt.drained_ms = timings.drained.map(millis);
         attempt.unloaded_ms = timings.unloaded.map(millis);
@@ -279,8 +279,8 @@ fn ended(lease: Lease, end: End, failed: Failed) -> Failed {
 }
 
 fn note_served(job: &Job, lease: &Lease) {
-    job.account.note_attempt(|attempt| "served".clone_into(&mut attempt.outcome));
-    job.account.note(|record| record.model = Some(lease.model().to_string()));
+    job.account.note_attempt(|attempt| attempt.outcome = "served".into());
+    job.account.note(|record| record.model = Some(lease.model().shared()));
 }
 
 /// With exactly one model loaded, LM Studio lets it answer for a name it does not know. An answer by another known model

@@ -82,8 +82,8 @@ pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) 
     drop(sessions);
     account.attach(&session, !matches!(standing, Standing::SideCall));
     account.note(|record| {
-        record.session = session.to_string();
-        record.agent.clone_from(&agent);
+        record.session = session.shared();
+        record.agent = agent.as_deref().map(Into::into);
         record.requested.clone_from(&request.model);
         record.streaming = request.stream;
         record.standing = match standing {
@@ -91,7 +91,7 @@ pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) 
             Standing::Continues(..) => "continues",
             Standing::SideCall => "side call",
         }
-        .to_owned();
+        .into();
     });
     Attached { session, agent, standing }
 }
@@ -127,7 +127,7 @@ async fn ask(account: &Account, case: &Case<'_>) -> Result<(Said, Vec<String>), 
     let gateway = &account.gateway;
     gateway.residency.turn_over(case.session);
     let generation = gateway.skills.generation();
-    let outcome = generation.decide(&turn(account, case)).await;
+    let outcome = generation.decide(turn(account, case)).await;
     account.note(|record| {
         record.generation = generation.number();
         note_steps(&outcome, record);
@@ -194,13 +194,13 @@ fn verdict(account: &Account, case: &Case<'_>, skill: SkillName, decision: Decis
         }
         Decision::Reply(text) => {
             account.note(|record| {
-                record.skill = Some(skill.to_string());
-                record.reason = Some("answered in the assistant's place".to_owned());
+                record.skill = Some(skill.shared());
+                record.reason = Some("answered in the assistant's place".into());
             });
             Ok(Said::Reply(text))
         }
         Decision::Refuse(refusal) => {
-            account.note(|record| record.skill = Some(skill.to_string()));
+            account.note(|record| record.skill = Some(skill.shared()));
             let status = if refusal.status == UNAUTHORISED { 403 } else { refusal.status };
             let message = format!("{skill}: {}", refusal.message);
             Err(Error::new(Fault::Skill, status, "refused_by_skill", message))
@@ -232,8 +232,8 @@ fn note_steps(outcome: &Outcome, record: &mut Record) {
             StepResult::Failed { message } => ("failed", Some(message.clone())),
         };
         record.steps.push(telemetry::Step {
-            skill: step.skill.to_string(),
-            result: result.to_owned(),
+            skill: step.skill.shared(),
+            result: result.into(),
             detail,
             took_us: u64::try_from(step.elapsed.as_micros()).unwrap_or(u64::MAX),
         });

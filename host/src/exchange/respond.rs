@@ -56,7 +56,7 @@ pub(super) async fn serve(job: Arc<Job>, finish: Finish) -> Response<ResponseBod
 /// The provider's own answer.
 fn answered(account: &Account, answer: Answer, mut finish: Finish) -> Response<ResponseBody> {
     finish.status = answer.status.as_u16();
-    let [model, skill, reason] = account.headline();
+    let headline = account.headline();
     let body = match answer.content {
         Content::Stream(opened) => ResponseBody::streaming(*opened, Box::new(finish)),
         Content::Whole(bytes, watch) => {
@@ -67,7 +67,7 @@ fn answered(account: &Account, answer: Answer, mut finish: Finish) -> Response<R
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    add_headers(&account.id, [model, skill, reason], response.headers_mut());
+    add_headers(&account.id, headline, response.headers_mut());
     response
 }
 
@@ -149,7 +149,7 @@ fn with_type(body: ResponseBody, media: &'static str) -> Response<ResponseBody> 
     response
 }
 
-fn add_headers(id: &RequestId, [model, skill, reason]: [Option<String>; 3], headers: &mut HeaderMap) {
+fn add_headers(id: &RequestId, [model, skill, reason]: [Option<Arc<str>>; 3], headers: &mut HeaderMap) {
     insert(headers, REQUEST, Some(id.as_str()));
     insert(headers, MODEL, model.as_deref());
     insert(headers, SKILL, skill.as_deref());
@@ -159,9 +159,15 @@ fn add_headers(id: &RequestId, [model, skill, reason]: [Option<String>; 3], head
 /// Headers are ASCII: arrows are spelt out, anything else that does not fit becomes a question mark.
 fn insert(headers: &mut HeaderMap, name: HeaderName, text: Option<&str>) {
     let Some(text) = text else { return };
-    let text: String = text.replace('→', "->").chars().take(REASON_BYTES_MAX).collect();
-    let ascii: String = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect();
-    if let Ok(value) = HeaderValue::from_str(&ascii) {
+    let fits = |c: char| matches!(c, ' '..='~');
+    let value = if text.len() <= REASON_BYTES_MAX && text.chars().all(fits) {
+        HeaderValue::from_str(text)
+    } else {
+        let text = text.replace('→', "->");
+        let ascii = text.chars().take(REASON_BYTES_MAX).map(|c| if fits(c) { c } else { '?' });
+        HeaderValue::from_str(&ascii.collect::<String>())
+    };
+    if let Ok(value) = value {
         headers.insert(name, value);
     }
 }

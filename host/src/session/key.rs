@@ -5,21 +5,28 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use http::{HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::id::SessionKey;
 use crate::turn::boilerplate;
 
 /// Headers that carry a session, in order of precedence.
-const HEADERS: [&str; 7] = [
-    "x-session-id",
-    "x-session-affinity",
-    "session_id",
-    "session-id",
-    "x-claude-code-session-id",
-    "thread-id",
-    "x-litellm-session-id",
+static HEADERS: [HeaderName; 7] = [
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("x-session-affinity"),
+    HeaderName::from_static("session_id"),
+    HeaderName::from_static("session-id"),
+    HeaderName::from_static("x-claude-code-session-id"),
+    HeaderName::from_static("thread-id"),
+    HeaderName::from_static("x-litellm-session-id"),
 ];
+
+/// Where an agent names itself.
+const AGENT: HeaderName = HeaderName::from_static("x-pointsman-agent");
+
+/// A key that is sent as Anthropic's clients do.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Bytes of a key that are kept; longer ones are hashed.
 const KEY_BYTES_MAX: usize = 128;
@@ -44,7 +51,7 @@ pub struct Hints<'a> {
 
 /// The session of a request.
 pub fn of(hints: Hints<'_>) -> SessionKey {
-    let values = HEADERS.iter().flat_map(|name| hints.headers.get_all(*name));
+    let values = HEADERS.iter().flat_map(|name| hints.headers.get_all(name));
     let headers = values.filter_map(|value| value.to_str().ok());
     let named = headers.chain(hints.cache_key).map(str::trim).find(|key| !key.is_empty());
     if let Some(named) = named {
@@ -61,9 +68,9 @@ pub fn of(hints: Hints<'_>) -> SessionKey {
 
 /// The name of the agent: its own header, OpenClaw's Runtime line, else the product in the user agent.
 pub fn agent(headers: &HeaderMap, first_user_text: &str) -> Option<String> {
-    let header = |name: &str| headers.get(name)?.to_str().ok();
-    let named = header("x-pointsman-agent").or_else(|| boilerplate::runtime_value(first_user_text, "agent"));
-    let product = || header("user-agent")?.split([' ', '/']).next().filter(|name| !name.is_empty());
+    let header = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let named = header(AGENT).or_else(|| boilerplate::runtime_value(first_user_text, "agent"));
+    let product = || header(USER_AGENT)?.split([' ', '/']).next().filter(|name| !name.is_empty());
     named.or_else(product).map(|name| name.chars().take(KEY_BYTES_MAX).collect())
 }
 
@@ -88,8 +95,8 @@ fn hashed(hints: Hints<'_>) -> SessionKey {
     let text = words.as_deref().unwrap_or(hints.first_user_text);
     let text = boilerplate::without_date(text.trim_start()).as_bytes();
     let mut hasher = DefaultHasher::new();
-    let header = |name| hints.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
-    for proof in [header("authorization"), header("x-api-key")] {
+    let header = |name: HeaderName| hints.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+    for proof in [header(AUTHORIZATION), header(API_KEY)] {
         hasher.write(proof);
         hasher.write_u8(0);
     }

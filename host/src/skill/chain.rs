@@ -73,15 +73,17 @@ enum AskError {
 
 impl Generation {
     /// Asks the skills what is to become of a turn.
-    pub async fn decide(&self, turn: &Turn) -> Outcome {
+    pub async fn decide(&self, turn: Turn) -> Outcome {
         let mut outcome = Outcome { decision: None, patches: Vec::new(), steps: Vec::new() };
         if !self.has(Hook::Request) {
             return outcome;
         }
+        let subject = Subject { request: turn.request_id.clone(), session: turn.session.clone() };
+        let media = turn.media.len();
         let record = convert::turn(turn);
         for skill in self.skills.iter().filter(|it| it.hooks.contains(&Hook::Request)) {
             let begun = Instant::now();
-            let answer = skill.ask(turn, &record).await;
+            let answer = skill.ask(subject.clone(), media, &record).await;
             let result = outcome.take(skill, answer);
             outcome.steps.push(Step { skill: skill.name.clone(), elapsed: begun.elapsed(), result });
             if outcome.decision.is_some() {
@@ -128,12 +130,12 @@ impl Outcome {
 // === impl Active ===
 
 impl Active {
-    async fn ask(&self, turn: &Turn, record: &types::Turn) -> Result<Verdict, AskError> {
+    /// `media` is how many parts of the turn's own are no text: what a prompt may name.
+    async fn ask(&self, subject: Subject, media: usize, turn: &types::Turn) -> Result<Verdict, AskError> {
         let mut instance = self.pool.take().await?;
-        let subject = Subject { request: turn.request_id.clone(), session: turn.session.clone() };
-        let answer = instance.on_request(record, subject).await?;
+        let answer = instance.on_request(turn, subject).await?;
         self.pool.put_back(instance);
-        Ok(verdict::check(answer, turn.media.len())?)
+        Ok(verdict::check(answer, media)?)
     }
 }
 

@@ -17,23 +17,23 @@ struct WishFailed<'a> {
 }
 
 /// The turn as every skill of a chain is shown it; made once per request.
-pub(super) fn turn(turn: &Turn) -> types::Turn {
+pub(super) fn turn(turn: Turn) -> types::Turn {
     types::Turn {
         request_id: turn.request_id.as_str().to_owned(),
         session: turn.session.as_str().to_owned(),
-        agent: turn.agent.clone(),
-        client: turn.client.clone(),
+        agent: turn.agent,
+        client: turn.client,
         protocol: turn.protocol.as_str().to_owned(),
         streaming: turn.streaming,
-        requested_model: turn.requested_model.clone(),
-        current_model: turn.current_model.clone(),
+        requested_model: turn.requested_model,
+        current_model: turn.current_model,
         pinned: turn.pinned,
-        user_text: turn.user_text.clone(),
+        user_text: turn.user_text,
         user_text_truncated: turn.user_text_truncated,
-        last_answer: turn.last_answer.clone(),
+        last_answer: turn.last_answer,
         media: words(&turn.media),
         history_media: words(&turn.history_media),
-        tools: turn.tools.clone(),
+        tools: turn.tools,
         message_count: turn.message_count.min(INTEGER_MAX),
         estimated_tokens: turn.estimated_tokens.min(INTEGER_MAX),
         max_output_tokens: turn.max_output_tokens.map(|tokens| tokens.min(INTEGER_MAX)),

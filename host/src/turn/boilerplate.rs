@@ -5,8 +5,10 @@
 //! text that is already unescaped, and allocates only where something is removed.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memchr;
+use memchr::memmem::{self, FinderRev};
 
 /// Blocks that a client marks as its own, opening and closing marker.
 const BLOCKS: [(&str, &str); 3] = [
@@ -17,6 +19,9 @@ const BLOCKS: [(&str, &str); 3] = [
 
 /// The line that OpenClaw puts beneath the first message of a session.
 const RUNTIME_LINE: &str = "Runtime: agent=";
+
+/// Looks for that line from the end. To prepare a search costs more than the search in most texts.
+static RUNTIME: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(RUNTIME_LINE));
 
 /// What OpenClaw writes around the user's text when it repeats a request that failed.
 const RETRY_HEAD: &str = "[Queued user message from a previous active turn;";
@@ -34,6 +39,10 @@ pub fn strip(text: &str) -> Cow<'_, str> {
 /// Removes everything between a block's markers; a block that is never closed reaches to the end. One pass, whatever the
 /// text: each marker is looked for only past where it was found before, and a missing one only once.
 fn strip_blocks(text: &str) -> Cow<'_, str> {
+    // Every marker begins with it, and few texts have one at all.
+    if memchr(b'<', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
     let find = |marker: &str, from: usize| {
         let rest = text.as_bytes().get(from..)?;
         memmem::find(rest, marker.as_bytes()).map(|at| from + at)
@@ -88,14 +97,14 @@ pub fn without_date(text: &str) -> &str {
 
 /// Where the Runtime line begins, if the text has one on a line of its own.
 fn runtime_line(text: &str) -> Option<usize> {
-    let at = text.rfind(RUNTIME_LINE)?;
+    let at = RUNTIME.rfind(text)?;
     let own_line = text.get(..at)?.chars().next_back().is_none_or(|before| before == '\n');
     own_line.then_some(at)
 }
 
 /// The value of `name=` in the text's Runtime line (`agent`, `sessionId`), from text that may still be JSON-escaped.
 pub fn runtime_value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let line = text.get(text.rfind(RUNTIME_LINE)? + "Runtime: ".len()..)?;
+    let line = text.get(RUNTIME.rfind(text)? + "Runtime: ".len()..)?;
     let line = line.split(['\n', '\\', '"']).next()?;
     line.split('|').find_map(|field| {
         let (key, value) = field.trim().split_once('=')?;

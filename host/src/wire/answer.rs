@@ -1,14 +1,13 @@
 //! What the gateway reads of a chat answer on its way through: who served, how it ended, what it cost. Frames that carry
 //! nothing but text cost two substring searches; only the few that say more are parsed.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use super::fault;
+use super::json::{self, Malformed, Scanner, Shape};
 use super::sse::Frame;
 
 /// Tokens of one answer, as the provider counts them.
@@ -47,38 +46,15 @@ pub enum Seen {
     Done,
 }
 
-/// The few keys of an answer or chunk that are acted on. Each is read by itself, so that one of an unheard-of shape does
-/// not take the others with it.
-#[derive(Deserialize, Default)]
-struct Skeleton<'a> {
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Counts<'a> {
-    #[serde(borrow)]
-    prompt_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    completion_tokens: Option<&'a RawValue>,
+/// The few keys of an answer or chunk that are acted on. One of an unheard-of shape counts as missing and does not take the
+/// others with it.
+#[derive(Default)]
+struct Skeleton {
+    model: Option<String>,
+    choices: usize,
+    finish: Option<String>,
+    calls_tools: bool,
+    usage: Option<Usage>,
 }
 
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"choices\""));
@@ -104,7 +80,7 @@ impl Watch {
         self.frames += 1;
         self.tool_calls = self.tool_calls || calls_tools(data);
         if self.frames == 1 || says_more(data) {
-            self.note(&serde_json::from_slice(data).unwrap_or_default());
+            self.note(Skeleton::read(data).unwrap_or_default());
         }
         Seen::Delta
     }
@@ -112,9 +88,9 @@ impl Watch {
     /// Takes in a whole answer that is not streamed; the provider's message where it is an error in disguise (LM Studio
     /// answers unknown routes with 200 and a string).
     pub fn whole(&mut self, body: &[u8]) -> Result<(), String> {
-        match serde_json::from_slice::<Skeleton>(body) {
-            Ok(skeleton) if !skeleton.choices().is_empty() => {
-                self.note(&skeleton);
+        match Skeleton::read(body) {
+            Ok(skeleton) if skeleton.choices > 0 => {
+                self.note(skeleton);
                 Ok(())
             }
             _ => {
@@ -124,40 +100,90 @@ impl Watch {
         }
     }
 
-    fn note(&mut self, skeleton: &Skeleton<'_>) {
-        if self.model.is_none() {
-            self.model = read(skeleton.model);
-        }
-        self.usage = skeleton.usage().or(self.usage);
-        for choice in skeleton.choices().into_iter().filter_map(|choice| read::<Choice<'_>>(Some(choice))) {
-            let calls = read::<Message<'_>>(choice.message).and_then(|message| message.tool_calls);
-            let calls = read::<Vec<IgnoredAny>>(calls).is_some_and(|calls| !calls.is_empty());
-            let finish: Option<String> = read(choice.finish_reason);
-            self.tool_calls |= calls || finish.as_deref() == Some("tool_calls");
-            self.finish = finish.or(self.finish.take());
-        }
+    fn note(&mut self, skeleton: Skeleton) {
+        self.model = self.model.take().or(skeleton.model);
+        self.usage = skeleton.usage.or(self.usage);
+        self.tool_calls |= skeleton.calls_tools || skeleton.finish.as_deref() == Some("tool_calls");
+        self.finish = skeleton.finish.or(self.finish.take());
     }
 }
 
 // === impl Skeleton ===
 
-impl<'a> Skeleton<'a> {
-    fn choices(&self) -> Vec<&'a RawValue> {
-        read(self.choices).unwrap_or_default()
+impl Skeleton {
+    fn read(body: &[u8]) -> Result<Self, Malformed> {
+        let mut skeleton = Self::default();
+        let mut scan = Scanner::new(body);
+        scan.object(|scan, key| {
+            if json::key_is(key, "choices") && scan.shape()? == Shape::Array {
+                return scan.array(|scan| skeleton.choice(scan, body));
+            }
+            if json::key_is(key, "usage") && scan.shape()? == Shape::Object {
+                skeleton.usage = Some(Usage::read(scan, body)?);
+                return Ok(());
+            }
+            let value = scan.value()?;
+            if json::key_is(key, "model") {
+                skeleton.model = text(body, value);
+            }
+            Ok(())
+        })?;
+        scan.end()?;
+        Ok(skeleton)
     }
 
-    fn usage(&self) -> Option<Usage> {
-        let counts: Counts<'_> = read(self.usage)?;
-        let count = |raw| read::<f64>(raw).filter(|count| *count >= 0.0).map(|count| count as u32);
-        let (prompt_tokens, completion_tokens) =
-            (count(counts.prompt_tokens), count(counts.completion_tokens));
-        Some(Usage { prompt_tokens, completion_tokens })
+    fn choice(&mut self, scan: &mut Scanner<'_>, body: &[u8]) -> Result<(), Malformed> {
+        self.choices += 1;
+        scan.any_object(|scan, key| {
+            if json::key_is(key, "message") {
+                return scan.any_object(|scan, key| self.message(scan, key));
+            }
+            let value = scan.value()?;
+            if json::key_is(key, "finish_reason") {
+                self.finish = text(body, value).or(self.finish.take());
+            }
+            Ok(())
+        })
+    }
+
+    fn message(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), Malformed> {
+        if !json::key_is(key, "tool_calls") || scan.shape()? != Shape::Array {
+            return scan.value().map(|_| ());
+        }
+        scan.array(|scan| {
+            self.calls_tools = true;
+            scan.value().map(|_| ())
+        })
     }
 }
 
-/// A value of this shape; none where it has another.
-fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
+// === impl Usage ===
+
+impl Usage {
+    fn read(scan: &mut Scanner<'_>, body: &[u8]) -> Result<Self, Malformed> {
+        let mut usage = Self::default();
+        scan.object(|scan, key| {
+            let value = scan.value()?;
+            if json::key_is(key, "prompt_tokens") {
+                usage.prompt_tokens = count(body, value);
+            } else if json::key_is(key, "completion_tokens") {
+                usage.completion_tokens = count(body, value);
+            }
+            Ok(())
+        })?;
+        Ok(usage)
+    }
+}
+
+/// The text of a string; none of any other value.
+fn text(body: &[u8], value: Range<usize>) -> Option<String> {
+    json::text(body.get(value)?)
+}
+
+/// A number that is no less than zero, whether or not it is written with a point.
+fn count(body: &[u8], value: Range<usize>) -> Option<u32> {
+    let number: f64 = std::str::from_utf8(body.get(value)?).ok()?.parse().ok()?;
+    (number >= 0.0).then_some(number as u32)
 }
 
 /// A frame with a finish reason or with usage. Within the model's own text both keys stand escaped, so a plain search

@@ -101,7 +101,7 @@ const IMAGE_TOKENS: usize = 256;
 impl Request {
     /// Reads a body.
     pub fn read(raw: Bytes) -> Result<Self, ReadError> {
-        std::str::from_utf8(&raw).map_err(|_| ReadError::NotUtf8)?;
+        simdutf8::basic::from_utf8(&raw).map_err(|_| ReadError::NotUtf8)?;
         let mut request = Self::empty(raw.clone());
         let mut has_messages = false;
         let mut scan = Scanner::new(&raw);
