@@ -4,6 +4,8 @@
 //! program's default. Nothing here runs anything.
 
 mod catalogue;
+mod downloadable;
+mod engine;
 mod seconds;
 mod server;
 
@@ -15,6 +17,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{Answers, Format, Kind, Model, Reasoning, Template, Tuning};
+pub use downloadable::Downloadable;
+pub use engine::Engine;
 pub use server::{Overflow, Server};
 
 use crate::fault::Fault;
@@ -33,6 +37,9 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// The program's settings.
     pub server: Server,
+    /// What runs models that have a file of weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
     /// Changes to models of the catalogue, the default one included.
     pub tuning: Vec<Tuning>,
     /// What is in memory at the start.
@@ -41,6 +48,8 @@ pub struct Config {
     pub faults: Vec<Fault>,
     /// The downloaded models, in the order they are listed.
     pub models: Vec<Model>,
+    /// What a download can bring.
+    pub downloadable: Vec<Downloadable>,
 }
 
 /// An instance that is in memory at the start.
@@ -69,6 +78,9 @@ pub enum ConfigError {
     /// Two models of the same key.
     #[error("models: {0} is listed twice")]
     Twice(String),
+    /// A model with weights and nothing to run them.
+    #[error("models: {0} has a gguf, but there is no [engine] to run it")]
+    NoEngine(String),
     /// A name that no model has.
     #[error("{place}: no model {name} in the catalogue")]
     Unknown {
@@ -105,10 +117,12 @@ impl Default for Config {
             log_entries_max: 100_000,
             body_bytes_max: 128 * 1024 * 1024,
             server: Server::default(),
+            engine: None,
             tuning: Vec::new(),
             loaded: Vec::new(),
             faults: Vec::new(),
             models: catalogue::default_models(),
+            downloadable: downloadable::default_downloadable(),
         }
     }
 }
@@ -146,6 +160,21 @@ impl Config {
     pub fn model(mut self, model: Model) -> Self {
         self.models.retain(|other| other.key != model.key);
         self.models.push(model);
+        self
+    }
+
+    /// Adds a model that can be downloaded at that many bytes a second, 0 being at once.
+    #[must_use]
+    pub fn downloadable(mut self, model: Model, bytes_per_second: f64) -> Self {
+        self.downloadable.retain(|other| other.model.key != model.key);
+        self.downloadable.push(Downloadable { link: None, bytes_per_second, model });
+        self
+    }
+
+    /// Runs models that have a file of weights with this program.
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
         self
     }
 
@@ -202,16 +231,14 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut keys = HashSet::new();
         for model in &self.models {
-            if model.key.is_empty() {
-                return Err(ConfigError::Nameless);
-            }
-            if !(0.0..f64::INFINITY).contains(&model.tokens_per_second) {
-                let number = model.tokens_per_second;
-                return Err(ConfigError::Number { place: "models.tokens_per_second", number });
-            }
+            self.check_model(model)?;
             if !keys.insert(model.key.as_str()) {
                 return Err(ConfigError::Twice(model.key.clone()));
             }
+        }
+        for downloadable in &self.downloadable {
+            self.check_model(&downloadable.model)?;
+            speed("downloadable.bytes_per_second", downloadable.bytes_per_second)?;
         }
         let named = self.loaded.iter().map(|loaded| ("loaded", &loaded.model));
         let tuned = self.tuning.iter().map(|tuning| ("tuning", &tuning.model));
@@ -223,6 +250,16 @@ impl Config {
         self.server.check()
     }
 
+    fn check_model(&self, model: &Model) -> Result<(), ConfigError> {
+        if model.key.is_empty() {
+            return Err(ConfigError::Nameless);
+        }
+        if model.gguf.is_some() && self.engine.is_none() {
+            return Err(ConfigError::NoEngine(model.key.clone()));
+        }
+        speed("models.tokens_per_second", model.tokens_per_second)
+    }
+
     /// The catalogue with the tuning applied.
     pub(crate) fn catalogue(&self) -> Vec<Model> {
         let mut models = self.models.clone();
@@ -231,6 +268,11 @@ impl Config {
         }
         models
     }
+}
+
+/// A number of things a second: none, or so many.
+fn speed(place: &'static str, number: f64) -> Result<(), ConfigError> {
+    if (0.0..f64::INFINITY).contains(&number) { Ok(()) } else { Err(ConfigError::Number { place, number }) }
 }
 
 // === impl Loaded ===

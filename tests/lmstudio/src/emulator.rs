@@ -66,6 +66,8 @@ impl Emulator {
         let address =
             listener.local_addr().map_err(|source| StartError::Listen { address: wanted, source })?;
         let shared = Shared::new(config);
+        // Processes behind instances that are there from the start need a moment.
+        shared.settled().await;
         let running = Mutex::new(Some(Running::start(listener, &shared)));
         Ok(Self { shared, address, running })
     }
@@ -149,6 +151,7 @@ impl Emulator {
     }
 
     /// Closes the listening socket and every connection at once, whatever they are doing, as a killed program's are.
+    /// Instances that are processes end with it and are no longer in memory.
     pub async fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
@@ -156,6 +159,7 @@ impl Emulator {
             let _ = running.stop.send(());
             let _ = running.task.await;
         }
+        self.shared.end_engines().await;
     }
 
     /// Stops if need be and listens on the same port again.
@@ -163,6 +167,7 @@ impl Emulator {
         self.stop().await;
         if restart == Restart::Fresh {
             self.shared.reset();
+            self.shared.settled().await;
         }
         let listener = bind(self.address).await?;
         let running = Running::start(listener, &self.shared);
@@ -175,6 +180,8 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         // The listener's task ends by itself when its other half goes with this.
         self.clear_faults();
+        // Processes are asked to end, and killed where the runtime ends before them.
+        drop(self.shared.abandon_engines());
     }
 }
 

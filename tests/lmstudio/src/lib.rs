@@ -1,16 +1,23 @@
 //! An LM Studio that runs anywhere: its REST API, its quirks and its faults, for tests and demonstrations.
 //!
-//! Owns what a client of LM Studio can see over HTTP: the native model list with load and unload, the OpenAI-compatible
-//! chat, the errors in all their shapes, the headers, and the memory behind it. Models are imitated: answers are the
-//! same every time and name the instance that served and the images that arrived.
+//! Owns what a client of LM Studio can see over HTTP: the native API in both its versions, the OpenAI-compatible one,
+//! the errors in all their shapes, the headers, and the memory behind it. Models are imitated: answers are the same
+//! every time and name the instance that served and the images that arrived. Where the configuration names weights and
+//! an engine, an instance is a process of that engine instead.
 //!
-//! What is not there: the v0 API, downloads, native chat, embeddings, the idle timer that unloads models loaded by
-//! requests. Their paths answer as paths that do not exist.
+//! What is not there: `/v1/responses`, `/v1/messages`, and what is not HTTP with JSON. Their paths answer as paths that
+//! do not exist.
 
+mod access;
 mod chat;
 mod control;
+mod download;
+mod embeddings;
 mod emulator;
+mod engine;
 mod exchange;
+mod inference;
+mod life;
 mod listener;
 mod memory;
 mod native;
@@ -18,6 +25,7 @@ mod reply;
 mod resolve;
 mod server;
 mod shared;
+mod v0;
 
 pub mod config;
 pub mod fault;

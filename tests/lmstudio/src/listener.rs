@@ -4,6 +4,7 @@
 //! for the keep-alive time is closed without a word, as the real server does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -21,14 +22,32 @@ const CONNECTIONS_MAX: usize = 4096;
 
 /// What a request can do to the connection it came on.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Link(Arc<Notify>);
+pub(crate) struct Link(Arc<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    reset: Notify,
+    used: AtomicBool,
+}
+
+/// Whether a request is the first on its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    First,
+    Later,
+}
 
 // === impl Link ===
 
 impl Link {
     /// Has the connection reset.
     pub(crate) fn reset(&self) {
-        self.0.notify_one();
+        self.0.reset.notify_one();
+    }
+
+    /// Notes a request.
+    pub(crate) fn take_turn(&self) -> Turn {
+        if self.0.used.swap(true, Ordering::Relaxed) { Turn::Later } else { Turn::First }
     }
 }
 
@@ -66,7 +85,7 @@ async fn connection(stream: TcpStream, router: Router, shared: Arc<Shared>) {
     tokio::select! {
         // The client's trouble, which the log of requests shows.
         _ = &mut connection => {}
-        () = link.0.notified() => {
+        () = link.0.reset.notified() => {
             let stream = connection.into_parts().io.into_inner();
             // Where it cannot be set the connection is closed instead.
             let _ = stream.set_zero_linger();

@@ -103,6 +103,11 @@ pub enum Event {
         /// The instance.
         instance: Arc<str>,
     },
+    /// An instance that a request had loaded was idle for its time.
+    Expired {
+        /// The instance.
+        instance: Arc<str>,
+    },
     /// An instance died.
     Crashed {
         /// The instance.
@@ -112,6 +117,16 @@ pub enum Event {
     Unloaded {
         /// The instance.
         instance: Arc<str>,
+    },
+    /// A download is over, and its model in the lists.
+    Downloaded {
+        /// The model's key.
+        model: Arc<str>,
+    },
+    /// A download broke.
+    DownloadFailed {
+        /// The model's key.
+        model: Arc<str>,
     },
     /// A request waits inside, behind `parallel` others.
     RequestQueued {

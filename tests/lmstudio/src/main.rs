@@ -101,9 +101,26 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let emulator = Emulator::start(config).await?;
     writeln!(io::stdout(), "lmstudio-emulator listens on {}", emulator.url())?;
     io::stdout().flush()?;
-    tokio::signal::ctrl_c().await?;
+    told_to_stop().await?;
     emulator.stop().await;
     Ok(())
+}
+
+/// Until somebody interrupts or ends it. Both are waited for, so that no process behind an instance is left alone.
+#[cfg(unix)]
+async fn told_to_stop() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut ended = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = ended.recv() => Ok(()),
+    }
+}
+
+/// Until somebody interrupts it.
+#[cfg(not(unix))]
+async fn told_to_stop() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
 }
 
 /// `MODEL` or `MODEL:CONTEXT`.

@@ -3,6 +3,8 @@
 //! Plain state behind one short lock of its owner; nothing here waits. Everyone who uses an instance holds its
 //! [`Handle`], which learns at once when the instance is gone.
 
+mod handle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::config::{Format, Kind, Model, Server};
+use crate::engine::Seat;
 use crate::log::{Origin, Resident, ResidentPhase};
+
+pub(crate) use handle::{Handle, Place};
 
 /// All instances, in the order their loads began.
 #[derive(Debug, Default)]
@@ -27,10 +32,14 @@ pub(crate) struct Instance {
     pub(crate) model: Arc<Model>,
     pub(crate) config: InstanceConfig,
     pub(crate) origin: Origin,
+    /// None where it does not go by itself.
     pub(crate) ttl: Option<Duration>,
-    pub(crate) last_used: Instant,
+    /// Where its engine's process is, where it has one.
+    pub(crate) seat: Arc<Seat>,
+    used: Arc<watch::Sender<Instant>>,
     phase: watch::Sender<Phase>,
     slots: Arc<Semaphore>,
+    places: u32,
 }
 
 /// Where an instance is in its life.
@@ -52,16 +61,6 @@ pub(crate) enum Ending {
     LoadCrashed,
     /// Its engine died at work.
     Crashed,
-}
-
-/// One user's view of an instance.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle {
-    pub(crate) id: Arc<str>,
-    pub(crate) model: Arc<Model>,
-    pub(crate) context_length: u32,
-    pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) slots: Arc<Semaphore>,
 }
 
 /// What an instance was loaded with, as the list and the load's echo show it.
@@ -91,6 +90,8 @@ pub(crate) struct Wanted {
     pub(crate) flash_attention: Option<bool>,
     pub(crate) num_experts: Option<u64>,
     pub(crate) offload_kv_cache_to_gpu: Option<bool>,
+    /// Idle time after which an instance goes that a request has loaded; by default the program's.
+    pub(crate) ttl: Option<Duration>,
 }
 
 /// Tokens llama.cpp reads in one go unless told otherwise.
@@ -110,11 +111,9 @@ impl Memory {
         self.instances.iter().find(|it| &*it.id == id)
     }
 
-    /// Sets its idle clock back.
-    pub(crate) fn touch(&mut self, id: &str, now: Instant) {
-        if let Some(instance) = self.instances.iter_mut().find(|it| &*it.id == id) {
-            instance.last_used = now;
-        }
+    /// All but those whose memory is free, also those that are on their way out.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter()
     }
 
     /// Takes in an instance that is loading. The name it asks for is used as it is; otherwise it is the key, or the
@@ -126,6 +125,7 @@ impl Memory {
         origin: Origin,
         server: &Server,
     ) -> Handle {
+        let ttl = wanted.ttl.or_else(|| server.auto_unload.then_some(server.default_ttl));
         let id = Arc::from(wanted.identifier.clone().unwrap_or_else(|| self.free_id(&model.key)));
         let instance = Instance {
             id,
@@ -133,10 +133,12 @@ impl Memory {
             model: model.clone(),
             config: InstanceConfig::of(model, wanted, server),
             origin,
-            ttl: (origin == Origin::Jit).then_some(server.default_ttl),
-            last_used: Instant::now(),
+            ttl: ttl.filter(|_| origin == Origin::Jit),
+            seat: Arc::default(),
+            used: Arc::new(watch::Sender::new(Instant::now())),
             phase: watch::Sender::new(Phase::Loading),
             slots: Arc::new(Semaphore::new(server.parallel.get() as usize)),
+            places: server.parallel.get(),
         };
         let handle = instance.handle();
         self.instances.push(instance);
@@ -211,8 +213,9 @@ impl Instance {
         *self.phase.borrow() == Phase::Ready
     }
 
-    pub(crate) fn is_language_model(&self) -> bool {
-        self.model.kind == Kind::Llm
+    /// What is left of its idle time; none where it does not go by itself.
+    pub(crate) fn remaining_ttl(&self) -> Option<Duration> {
+        self.ttl.map(|ttl| ttl.saturating_sub(self.used.borrow().elapsed()))
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -220,6 +223,9 @@ impl Instance {
             id: self.id.clone(),
             model: self.model.clone(),
             context_length: self.config.context_length,
+            places: self.places,
+            seat: self.seat.clone(),
+            used: self.used.clone(),
             phase: self.phase.subscribe(),
             slots: self.slots.clone(),
         }
@@ -237,35 +243,6 @@ impl Instance {
             phase,
             context_length: self.config.context_length,
             origin: self.origin,
-        }
-    }
-}
-
-// === impl Handle ===
-
-impl Handle {
-    /// Why it is gone, if it is.
-    pub(crate) fn ending(&self) -> Option<Ending> {
-        match &*self.phase.borrow() {
-            Phase::Gone(ending) => Some(ending.clone()),
-            Phase::Loading | Phase::Ready => None,
-        }
-    }
-
-    /// Until it is ready or gone.
-    pub(crate) async fn settled(&mut self) -> Result<(), Ending> {
-        match self.phase.wait_for(|phase| *phase != Phase::Loading).await.as_deref() {
-            Ok(Phase::Gone(ending)) => Err(ending.clone()),
-            Ok(_) => Ok(()),
-            Err(_) => Err(Ending::Canceled),
-        }
-    }
-
-    /// Until it is gone.
-    pub(crate) async fn gone(&mut self) -> Ending {
-        match self.phase.wait_for(|phase| matches!(phase, Phase::Gone(_))).await.as_deref() {
-            Ok(Phase::Gone(ending)) => ending.clone(),
-            _ => Ending::Unloaded,
         }
     }
 }

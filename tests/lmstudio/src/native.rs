@@ -1,9 +1,11 @@
-//! The native API: the list of models, load, unload.
+//! The native API: the list of models, load, unload, downloads, chat.
 //!
 //! Bodies are strict: an unknown key is refused. A load answers when it is over, whatever that was, and goes on when
 //! its client leaves; it never reuses an instance.
 
 mod body;
+mod chat;
+mod download;
 mod list;
 
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::reply::{NativeError, Reply, status};
 
 use body::{Fields, Need};
 
+pub(crate) use chat::{Stored, chat};
+pub(crate) use download::{STATUS, download, status as download_status};
 pub(crate) use list::list;
 
 #[derive(Debug, Serialize)]
@@ -61,7 +65,13 @@ pub(crate) async fn load(exchange: &Exchange, body: &Bytes) -> Reply {
     };
     let name = fields.string("model");
     let shared = &exchange.shared;
-    let found = shared.locked(|hub| hub.catalogue.iter().find(|model| model.is_called(name)).cloned());
+    let found = shared.locked(|hub| {
+        let takes = |model: &Arc<Model>| {
+            let key = model.key.eq_ignore_ascii_case(name);
+            key || (hub.server.load_takes_variants && model.is_called(name))
+        };
+        hub.catalogue.iter().find(|model| takes(model)).cloned()
+    });
     let Some(model) = found else {
         return not_found(&format!("Model {name} not found in downloaded models"));
     };
@@ -72,6 +82,7 @@ pub(crate) async fn load(exchange: &Exchange, body: &Bytes) -> Reply {
         flash_attention: fields.boolean("flash_attention"),
         num_experts: fields.number("num_experts"),
         offload_kv_cache_to_gpu: fields.boolean("offload_kv_cache_to_gpu"),
+        ttl: None,
     };
     let fault = exchange.meet(Stage::Load, &[&model.key, name]);
     let started = Instant::now();
@@ -122,18 +133,22 @@ pub(crate) fn kind_name(model: &Model) -> &'static str {
 }
 
 fn not_found(message: &str) -> Reply {
+    refusal_of_kind(StatusCode::NOT_FOUND, "model_not_found", message)
+}
+
+/// An error of a type and a message, and nothing else.
+fn refusal_of_kind(status: StatusCode, kind: &str, message: &str) -> Reply {
     #[derive(Serialize)]
-    struct NotFound<'a> {
+    struct Refusal<'a> {
         #[serde(rename = "type")]
         kind: &'a str,
         message: &'a str,
     }
     #[derive(Serialize)]
     struct Body<'a> {
-        error: NotFound<'a>,
+        error: Refusal<'a>,
     }
-    let body = Body { error: NotFound { kind: "model_not_found", message } };
-    Reply::json_with(StatusCode::NOT_FOUND, &body)
+    Reply::json_with(status, &Body { error: Refusal { kind, message } })
 }
 
 fn load_failed(exchange: &Exchange, message: &str) -> Reply {

@@ -32,30 +32,42 @@ pub(crate) enum ResolveError {
 /// Models an error names as examples.
 const EXAMPLES_MAX: usize = 3;
 
-/// Resolves the `model` of a request to a language model.
+/// What is known of the models of the kind that a request needs.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    kind: Kind,
+    catalogue: &'a [Arc<Model>],
+    memory: &'a Memory,
+    server: &'a Server,
+}
+
+/// Resolves the `model` of a request to one of that kind. That embedding models follow the rules of language models is a
+/// guess.
 pub(crate) fn resolve(
     name: Option<&str>,
+    kind: Kind,
     catalogue: &[Arc<Model>],
     memory: &Memory,
     server: &Server,
 ) -> Result<Resolved, ResolveError> {
+    let known = Known { kind, catalogue, memory, server };
     let Some(name) = name.filter(|name| !name.is_empty()) else {
-        return unnamed(memory);
+        return unnamed(known);
     };
-    if let Some(instance) = loaded_as(name, memory) {
+    if let Some(instance) = loaded_as(name, known) {
         return Ok(Resolved::Instance(instance.handle()));
     }
     let model = catalogue.iter().find(|model| model.is_called(name));
     match model {
-        Some(model) if model.kind == Kind::Embedding => Err(ResolveError::Nothing),
-        Some(model) => downloaded(name, model, catalogue, memory, server),
-        None => unknown(name, catalogue, memory, server),
+        Some(model) if model.kind != kind => Err(ResolveError::Nothing),
+        Some(model) => downloaded(name, model, known),
+        None => unknown(name, known),
     }
 }
 
 /// The only loaded one, or an error that says how many there are.
-fn unnamed(memory: &Memory) -> Result<Resolved, ResolveError> {
-    let mut ready = ready(memory);
+fn unnamed(known: Known<'_>) -> Result<Resolved, ResolveError> {
+    let mut ready = ready(known);
     match (ready.next(), ready.next()) {
         (None, _) => Err(ResolveError::Nothing),
         (Some(only), None) => Ok(Resolved::Instance(only.handle())),
@@ -64,48 +76,36 @@ fn unnamed(memory: &Memory) -> Result<Resolved, ResolveError> {
 }
 
 /// An instance of exactly that id, then of that id whatever its case.
-fn loaded_as<'a>(name: &str, memory: &'a Memory) -> Option<&'a Instance> {
-    let exact = language(memory).find(|it| &*it.id == name);
-    exact.or_else(|| language(memory).find(|it| it.id.eq_ignore_ascii_case(name)))
+fn loaded_as<'a>(name: &str, known: Known<'a>) -> Option<&'a Instance> {
+    let exact = loaded(known).find(|it| &*it.id == name);
+    exact.or_else(|| loaded(known).find(|it| it.id.eq_ignore_ascii_case(name)))
 }
 
 /// A model that is on disk and has no instance of its own name.
-fn downloaded(
-    name: &str,
-    model: &Arc<Model>,
-    catalogue: &[Arc<Model>],
-    memory: &Memory,
-    server: &Server,
-) -> Result<Resolved, ResolveError> {
+fn downloaded(name: &str, model: &Arc<Model>, known: Known<'_>) -> Result<Resolved, ResolveError> {
     let of_model = |it: &&Instance| it.model.key == model.key;
     // Ready ones first; one that is loading is joined unless every request starts its own.
-    let own_id = language(memory).find(|it| *it.id == *model.key);
-    let instance =
-        own_id.or_else(|| ready(memory).find(of_model)).or_else(|| language(memory).find(of_model));
+    let own_id = loaded(known).find(|it| *it.id == *model.key);
+    let instance = own_id.or_else(|| ready(known).find(of_model)).or_else(|| loaded(known).find(of_model));
     match instance {
         Some(instance) => Ok(Resolved::Instance(instance.handle())),
-        None if server.jit => Ok(Resolved::Load(model.clone())),
-        None => unknown(name, catalogue, memory, server),
+        None if known.server.jit => Ok(Resolved::Load(model.clone())),
+        None => unknown(name, known),
     }
 }
 
 /// The only loaded model answers for any name.
-fn unknown(
-    name: &str,
-    catalogue: &[Arc<Model>],
-    memory: &Memory,
-    server: &Server,
-) -> Result<Resolved, ResolveError> {
-    let mut ready = ready(memory);
+fn unknown(name: &str, known: Known<'_>) -> Result<Resolved, ResolveError> {
+    let mut ready = ready(known);
     match (ready.next(), ready.next()) {
-        (Some(only), None) if server.fallback_single_model => Ok(Resolved::Instance(only.handle())),
-        (None, _) if !server.jit => Err(ResolveError::Nothing),
-        _ => Err(ResolveError::Unknown { name: name.to_owned(), examples: examples(catalogue) }),
+        (Some(only), None) if known.server.fallback_single_model => Ok(Resolved::Instance(only.handle())),
+        (None, _) if !known.server.jit => Err(ResolveError::Nothing),
+        _ => Err(ResolveError::Unknown { name: name.to_owned(), examples: examples(known) }),
     }
 }
 
-fn examples(catalogue: &[Arc<Model>]) -> String {
-    let models = catalogue.iter().filter(|model| model.kind == Kind::Llm);
+fn examples(known: Known<'_>) -> String {
+    let models = known.catalogue.iter().filter(|model| model.kind == known.kind);
     let names: Vec<&str> = models
         .flat_map(|model| model.variants.first().into_iter().chain([&model.key]))
         .map(String::as_str)
@@ -114,10 +114,10 @@ fn examples(catalogue: &[Arc<Model>]) -> String {
     names.join(", ")
 }
 
-fn language(memory: &Memory) -> impl Iterator<Item = &Instance> {
-    memory.present().filter(|it| it.is_language_model())
+fn loaded(known: Known<'_>) -> impl Iterator<Item = &Instance> {
+    known.memory.present().filter(move |it| it.model.kind == known.kind)
 }
 
-fn ready(memory: &Memory) -> impl Iterator<Item = &Instance> {
-    language(memory).filter(|it| it.is_ready())
+fn ready(known: Known<'_>) -> impl Iterator<Item = &Instance> {
+    loaded(known).filter(|it| it.is_ready())
 }

@@ -4,10 +4,16 @@
 
 mod chat;
 mod config;
+mod download;
+mod embeddings;
+mod engine;
 mod faults;
+mod idle;
 mod life;
 mod native;
+mod native_chat;
 mod resolution;
+mod v0;
 
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};

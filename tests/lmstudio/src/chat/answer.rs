@@ -13,13 +13,13 @@ use crate::config::{Answers, Model};
 
 /// A whole answer.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Answer {
-    pub(super) reasoning: String,
-    pub(super) text: String,
-    pub(super) calls: Vec<Call>,
+pub(crate) struct Answer {
+    pub(crate) reasoning: String,
+    pub(crate) text: String,
+    pub(crate) calls: Vec<Call>,
     /// It was cut at the number of tokens the request allows.
-    pub(super) cut: bool,
-    pub(super) tokens: usize,
+    pub(crate) cut: bool,
+    pub(crate) tokens: usize,
 }
 
 /// Words or numbers an answer has at most.
@@ -37,7 +37,7 @@ const LOREM: [&str; 12] = [
 
 impl Answer {
     /// What `instance` answers.
-    pub(super) fn to(request: &Request<'_>, model: &Model, instance: &str) -> Self {
+    pub(crate) fn to(request: &Request<'_>, model: &Model, instance: &str) -> Self {
         let last = last_user_message(request);
         let words = last.map(|(_, message)| own_words(message)).unwrap_or_default();
         let mut answer = Self { reasoning: reasoning(request, &words), ..Self::default() };
@@ -61,12 +61,12 @@ impl Answer {
     }
 
     /// Nothing at all, as reported of engines whose context overflows.
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self::default()
     }
 
     /// Its text in the pieces that count as tokens.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &str> {
         pieces(&self.text)
     }
 
@@ -90,7 +90,7 @@ impl Answer {
 }
 
 /// Words with the space after them.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ').filter(|piece| !piece.is_empty())
 }
 

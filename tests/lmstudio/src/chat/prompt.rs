@@ -22,7 +22,7 @@ const DIGEST_BYTES: usize = 4;
 
 /// Why a conversation cannot be put to a model. The words are the program's, where they are known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PromptError {
+pub(crate) enum PromptError {
     #[error("Model does not support images. Please use a model that does.")]
     NoVision,
     #[error("Invalid url: 'url' field must be a base64 encoded image.")]
@@ -46,7 +46,7 @@ const BOILERPLATE: &[(&str, &str)] = &[
 ];
 
 /// An estimate of the prompt's tokens.
-pub(super) fn tokens(request: &Request<'_>) -> usize {
+pub(crate) fn tokens(request: &Request<'_>) -> usize {
     let texts: usize = request.messages().iter().flat_map(Message::texts).map(str::len).sum();
     let calls: usize =
         request.messages().iter().filter_map(|it| it.tool_calls).map(|it| it.get().len()).sum();
@@ -55,7 +55,7 @@ pub(super) fn tokens(request: &Request<'_>) -> usize {
 }
 
 /// The model can be asked this.
-pub(super) fn check(request: &Request<'_>, model: &Model) -> Result<(), PromptError> {
+pub(crate) fn check(request: &Request<'_>, model: &Model) -> Result<(), PromptError> {
     if !model.vision && request.images().next().is_some() {
         return Err(PromptError::NoVision);
     }
@@ -131,7 +131,7 @@ pub(super) fn last_user_message<'a, 'r>(request: &'r Request<'a>) -> Option<(usi
 }
 
 /// What the user wrote in a message, without what programs put there.
-pub(super) fn own_words(message: &Message<'_>) -> String {
+pub(crate) fn own_words(message: &Message<'_>) -> String {
     let parts: Vec<String> =
         message.texts().map(without_boilerplate).filter(|text| !text.is_empty()).collect();
     parts.join("\n")

@@ -4,13 +4,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{SeqAccess, Visitor, value::SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// The body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct Request<'a> {
     #[serde(borrow, default)]
     pub(crate) model: Option<Cow<'a, str>>,
@@ -32,6 +33,8 @@ pub(crate) struct Request<'a> {
     pub(crate) response_format: Option<ResponseFormat>,
     #[serde(borrow, default)]
     pub(crate) reasoning_effort: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) ttl: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +113,11 @@ impl<'a> Request<'a> {
     /// Tokens the answer may have; negative and absent mean any number.
     pub(crate) fn max_tokens(&self) -> Option<usize> {
         self.max_completion_tokens.or(self.max_tokens).and_then(|max| usize::try_from(max).ok())
+    }
+
+    /// Idle time of the instance, where this request has it loaded.
+    pub(crate) fn ttl(&self) -> Option<Duration> {
+        self.ttl.map(Duration::from_secs)
     }
 
     /// Every image, wherever in the conversation it stands.

@@ -15,11 +15,12 @@ use http::StatusCode;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::stats::full;
 use super::whole::{Usage, finish_reason};
-use super::{Work, note_killed, pace, unless_gone};
+use super::{Extras, Shape, Writing};
 use crate::exchange::Exchange;
-use crate::fault::{Ending as CutEnding, Kind, Met};
-use crate::log::Event;
+use crate::fault::Ending as CutEnding;
+use crate::inference::Struck;
 use crate::memory::Ending;
 use crate::reply::event_stream;
 
@@ -44,7 +45,7 @@ enum Piece {
 /// A stream that is being written.
 struct Writer {
     /// None once the last byte was handed over: the place in the instance's queue is given back at once.
-    work: Option<Work>,
+    writing: Option<Writing>,
     pieces: VecDeque<Piece>,
     /// What stands before every delta.
     head: String,
@@ -53,18 +54,10 @@ struct Writer {
     buffer: BytesMut,
 }
 
-/// What a fault makes of a stream.
-enum Struck {
-    /// Nothing (any more).
-    No,
-    /// It ends, with these bytes or with an error of the connection.
-    Ends(Option<io::Result<Bytes>>),
-}
-
 /// Starts sending.
-pub(super) fn respond(work: Work, usage: bool) -> Response {
-    let headers = work.exchange.headers();
-    let writer = Writer::new(work, usage);
+pub(super) fn respond(writing: Writing, usage: bool) -> Response {
+    let headers = writing.work.exchange.headers();
+    let writer = Writer::new(writing, usage);
     let body = stream::unfold(writer, |mut writer| async move {
         let item = writer.next().await?;
         Some((item, writer))
@@ -82,18 +75,27 @@ pub(super) fn error_alone(mut exchange: Exchange, message: &str) -> Response {
 // === impl Writer ===
 
 impl Writer {
-    fn new(work: Work, usage: bool) -> Self {
-        let pieces = pieces(&work, usage);
-        let head = head(&work);
+    fn new(writing: Writing, usage: bool) -> Self {
+        let pieces = pieces(&writing, usage);
+        let head = head(&writing);
         let buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        Self { work: Some(work), pieces, head, sent: 0, first_token_at: None, buffer }
+        Self { writing: Some(writing), pieces, head, sent: 0, first_token_at: None, buffer }
     }
 
     /// The next bytes; none when there are no more.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        match self.strike().await {
+        let closing = matches!(self.pieces.front(), Some(Piece::Finish));
+        match self.writing.as_mut()?.work.strike(self.sent, closing).await {
             Struck::No => {}
-            Struck::Ends(last) => return last,
+            Struck::Cut(ending) => {
+                self.finish();
+                return cut(ending);
+            }
+            Struck::Error(message) => {
+                self.finish();
+                return Some(Ok(error_event(&message)));
+            }
+            Struck::Killed(ending) => return Some(Ok(self.kill(&ending))),
         }
         if let Err(ending) = self.wait_for_token().await {
             return Some(Ok(self.kill(&ending)));
@@ -107,71 +109,31 @@ impl Writer {
         Some(Ok(bytes))
     }
 
-    /// Lets the request's fault act, if its time has come.
-    async fn strike(&mut self) -> Struck {
-        let closing = matches!(self.pieces.front(), Some(Piece::Finish));
-        let (sent, Some(work)) = (self.sent, self.work.as_mut()) else {
-            return Struck::Ends(None);
-        };
-        let due = |after: u32| sent >= after || closing;
-        let Some(mut met) = work.fault.take_if(|met| bites(&met.kind).is_some_and(due)) else {
-            return Struck::No;
-        };
-        match &met.kind {
-            Kind::CutStream { ending, .. } => {
-                let broken = || Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a fault"));
-                let last = (*ending == CutEnding::Abrupt).then(broken);
-                self.finish();
-                Struck::Ends(last)
-            }
-            Kind::StreamError { message, .. } => {
-                let last = error_event(message);
-                self.finish();
-                Struck::Ends(Some(Ok(last)))
-            }
-            Kind::Crash { .. } => {
-                work.exchange.shared.crash(&work.handle.id);
-                Struck::Ends(Some(Ok(self.kill(&Ending::Crashed))))
-            }
-            _ => self.stall(&mut met).await,
-        }
-    }
-
-    async fn stall(&mut self, met: &mut Met) -> Struck {
-        let Some(work) = self.work.as_mut() else {
-            return Struck::Ends(None);
-        };
-        match unless_gone(&mut work.handle, work.exchange.hold(met)).await {
-            Ok(()) => Struck::No,
-            Err(ending) => Struck::Ends(Some(Ok(self.kill(&ending)))),
-        }
-    }
-
     /// Until the next token is due; the error is why the instance is gone.
     async fn wait_for_token(&mut self) -> Result<(), Ending> {
-        let Some(work) = self.work.as_mut() else {
+        let Some(Writing { work, .. }) = self.writing.as_mut() else {
             return Ok(());
         };
         if let Some(ending) = work.handle.ending() {
             return Err(ending);
         }
-        let Some(started) = self.first_token_at else {
-            let event = Event::FirstToken { request: work.exchange.number, instance: work.handle.id.clone() };
-            work.exchange.shared.log.note(event);
+        let Some(first) = self.first_token_at else {
+            work.note_first_token();
             self.first_token_at = Some(Instant::now());
             return Ok(());
         };
-        let token = matches!(self.pieces.front(), Some(Piece::Text(_) | Piece::CallArguments(..)));
-        match pace(&work.handle.model, self.sent as usize).filter(|_| token) {
-            Some(wait) => unless_gone(&mut work.handle, tokio::time::sleep_until(started + wait)).await,
-            None => Ok(()),
+        match self.pieces.front() {
+            Some(Piece::Text(_) | Piece::CallArguments(..)) => {
+                work.wait_for_token(first, self.sent as usize).await
+            }
+            _ => Ok(()),
         }
     }
 
     /// The instance is gone: an error event, and nothing after it.
     fn kill(&mut self, ending: &Ending) -> Bytes {
-        if let Some(work) = &self.work {
-            note_killed(&work.exchange, &work.handle);
+        if let Some(writing) = &self.writing {
+            writing.work.note_killed();
         }
         self.finish();
         error_event(ending.in_flight_text())
@@ -179,69 +141,102 @@ impl Writer {
 
     fn finish(&mut self) {
         self.pieces.clear();
-        if let Some(mut work) = self.work.take() {
-            work.exchange.finish(StatusCode::OK);
+        if let Some(mut writing) = self.writing.take() {
+            writing.work.exchange.finish(StatusCode::OK);
         }
     }
 
     fn write(&mut self, piece: &Piece) -> Bytes {
-        let Some(work) = &self.work else {
+        let Some(writing) = &self.writing else {
             return Bytes::new();
         };
-        let (answer, buffer) = (&work.answer, &mut self.buffer);
-        match piece {
-            Piece::Done => return Bytes::from_static(b"data: [DONE]\n\n"),
-            Piece::Usage => {
-                buffer.put_slice(self.head.as_bytes());
-                buffer.put_slice(b"\"choices\":[],\"usage\":");
-                put(buffer, &Usage::of(work));
-                buffer.put_slice(b"}\n\n");
-                return buffer.split().freeze();
-            }
-            _ => {}
+        if matches!(piece, Piece::Done) {
+            return Bytes::from_static(b"data: [DONE]\n\n");
         }
+        let buffer = &mut self.buffer;
         buffer.put_slice(self.head.as_bytes());
-        buffer.put_slice(b"\"choices\":[{\"index\":0,\"delta\":");
-        match piece {
-            Piece::Reasoning => {
-                buffer.put_slice(b"{\"role\":\"assistant\",\"reasoning_content\":");
-                put(buffer, &answer.reasoning);
-                buffer.put_slice(b"}");
-            }
-            Piece::Text(range) => {
-                buffer.put_slice(b"{\"role\":\"assistant\",\"content\":");
-                put(buffer, &answer.text.get(range.clone()));
-                buffer.put_slice(b"}");
-            }
-            Piece::CallStart(index) => put(buffer, &call_start(work, *index)),
-            Piece::CallArguments(index, range) => put(buffer, &call_arguments(work, *index, range)),
-            Piece::Finish | Piece::Usage | Piece::Done => buffer.put_slice(b"{}"),
+        if matches!(piece, Piece::Usage) {
+            buffer.put_slice(b"\"choices\":[],\"usage\":");
+            put(buffer, &Usage::of(writing));
+            buffer.put_slice(b"}\n\n");
+            return buffer.split().freeze();
+        }
+        buffer.put_slice(b"\"choices\":[{\"index\":0,");
+        match writing.surface.shape {
+            Shape::Chat => put_delta(buffer, writing, piece),
+            Shape::Text => put_text(buffer, writing, piece),
         }
         buffer.put_slice(b",\"logprobs\":null,\"finish_reason\":");
-        put(buffer, &matches!(piece, Piece::Finish).then(|| finish_reason(work)));
-        buffer.put_slice(b"}]}\n\n");
+        put(buffer, &matches!(piece, Piece::Finish).then(|| finish_reason(writing)));
+        buffer.put_slice(b"}]");
+        if matches!(piece, Piece::Finish) && writing.surface.extras == Extras::Stats {
+            put_stats(buffer, writing, self.first_token_at);
+        }
+        buffer.put_slice(b"}\n\n");
         buffer.split().freeze()
     }
 }
 
+fn put_delta(buffer: &mut BytesMut, writing: &Writing, piece: &Piece) {
+    buffer.put_slice(b"\"delta\":");
+    match piece {
+        Piece::Reasoning => {
+            buffer.put_slice(b"{\"role\":\"assistant\",\"reasoning_content\":");
+            put(buffer, &writing.answer.reasoning);
+            buffer.put_slice(b"}");
+        }
+        Piece::Text(range) => {
+            buffer.put_slice(b"{\"role\":\"assistant\",\"content\":");
+            put(buffer, &writing.answer.text.get(range.clone()));
+            buffer.put_slice(b"}");
+        }
+        Piece::CallStart(index) => put(buffer, &call_start(writing, *index)),
+        Piece::CallArguments(index, range) => put(buffer, &call_arguments(writing, *index, range)),
+        Piece::Finish | Piece::Usage | Piece::Done => buffer.put_slice(b"{}"),
+    }
+}
+
+fn put_text(buffer: &mut BytesMut, writing: &Writing, piece: &Piece) {
+    let text = match piece {
+        Piece::Text(range) => writing.answer.text.get(range.clone()).unwrap_or_default(),
+        _ => "",
+    };
+    buffer.put_slice(b"\"text\":");
+    put(buffer, &text);
+}
+
+/// That version 0 puts its numbers into the last chunk is a guess.
+fn put_stats(buffer: &mut BytesMut, writing: &Writing, first: Option<Instant>) {
+    let tokens = Usage::of(writing).completion_tokens;
+    let first = first.unwrap_or(writing.work.started);
+    let full = full(&writing.work, first, tokens, finish_reason(writing));
+    // The chunk's object goes on with them.
+    let text = crate::reply::compact(&full);
+    buffer.put_slice(b",");
+    let inner = text.strip_prefix('{').and_then(|it| it.strip_suffix('}')).unwrap_or_default();
+    buffer.put_slice(inner.as_bytes());
+}
+
 /// What stands before a chunk's choices.
-fn head(work: &Work) -> String {
+fn head(writing: &Writing) -> String {
     #[derive(Serialize)]
     struct Head<'a> {
         id: &'a str,
         object: &'a str,
         created: u64,
         model: &'a str,
-        system_fingerprint: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        system_fingerprint: Option<&'a str>,
     }
-    let envelope = &work.envelope;
+    let envelope = &writing.envelope;
     let model: &str = &envelope.model;
+    let chat = writing.surface.shape == Shape::Chat;
     let head = Head {
         id: &envelope.id,
-        object: "chat.completion.chunk",
+        object: if chat { "chat.completion.chunk" } else { "text_completion" },
         created: envelope.created,
         model,
-        system_fingerprint: model,
+        system_fingerprint: chat.then_some(model),
     };
     let mut text = format!("data: {}", crate::reply::compact(&head));
     // The object goes on with the choices.
@@ -251,8 +246,8 @@ fn head(work: &Work) -> String {
 }
 
 /// The whole answer, in the order in which it is sent.
-fn pieces(work: &Work, usage: bool) -> VecDeque<Piece> {
-    let answer = &work.answer;
+fn pieces(writing: &Writing, usage: bool) -> VecDeque<Piece> {
+    let answer = &writing.answer;
     let mut pieces = VecDeque::new();
     if !answer.reasoning.is_empty() {
         pieces.push_back(Piece::Reasoning);
@@ -312,33 +307,28 @@ struct FunctionPart<'a> {
     arguments: &'a str,
 }
 
-fn call_start(work: &Work, index: usize) -> CallDelta<'_> {
-    let name = work.answer.calls.get(index).map_or("", |call| call.name.as_str());
+fn call_start(writing: &Writing, index: usize) -> CallDelta<'_> {
+    let name = writing.answer.calls.get(index).map_or("", |call| call.name.as_str());
     let function = FunctionPart { name: Some(name), arguments: "" };
-    let id = Some(work.envelope.call_id(index));
+    let id = Some(writing.envelope.call_id(index));
     CallDelta { role: Some("assistant"), tool_calls: [CallPart { index, id, kind: "function", function }] }
 }
 
-fn call_arguments<'a>(work: &'a Work, index: usize, range: &Range<usize>) -> CallDelta<'a> {
-    let call = work.answer.calls.get(index);
+fn call_arguments<'a>(writing: &'a Writing, index: usize, range: &Range<usize>) -> CallDelta<'a> {
+    let call = writing.answer.calls.get(index);
     let arguments = call.and_then(|call| call.arguments.get(range.clone())).unwrap_or_default();
     let function = FunctionPart { name: None, arguments };
     CallDelta { role: None, tool_calls: [CallPart { index, id: None, kind: "function", function }] }
 }
 
-/// After how many chunks a fault acts on a stream; none where it acts otherwise.
-fn bites(kind: &Kind) -> Option<u32> {
-    match kind {
-        Kind::Crash { after_chunks }
-        | Kind::CutStream { after_chunks, .. }
-        | Kind::StreamError { after_chunks, .. }
-        | Kind::Stall { after_chunks } => Some(*after_chunks),
-        _ => None,
-    }
+/// The end of a stream that a fault cuts.
+pub(super) fn cut(ending: CutEnding) -> Option<io::Result<Bytes>> {
+    let broken = || Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a fault"));
+    (ending == CutEnding::Abrupt).then(broken)
 }
 
 /// The shape of an error after the status was sent.
-fn error_event(message: &str) -> Bytes {
+pub(super) fn error_event(message: &str) -> Bytes {
     #[derive(Serialize)]
     struct Inner<'a> {
         message: &'a str,

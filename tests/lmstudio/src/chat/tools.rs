@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 /// A call the answer makes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Call {
-    pub(super) name: String,
+pub(crate) struct Call {
+    pub(crate) name: String,
     /// JSON.
-    pub(super) arguments: String,
+    pub(crate) arguments: String,
 }
 
 /// A tool on offer.

@@ -1,12 +1,12 @@
 //! An answer sent as one JSON body, keys in the real one's order.
 
 use axum::response::Response;
-use http::StatusCode;
 use serde::Serialize;
+use tokio::time::Instant;
 
-use super::{Work, killed, note_killed, pace, unless_gone};
-use crate::fault::Kind;
-use crate::log::Event;
+use super::stats::{ModelInfo, Runtime, Stats, full};
+use super::{Extras, Shape, Writing};
+use crate::inference::{Struck, broken, killed, pace, unless_gone};
 use crate::memory::Ending;
 use crate::reply::Reply;
 
@@ -18,14 +18,29 @@ struct Completion<'a> {
     model: &'a str,
     choices: [Choice<'a>; 1],
     usage: Usage,
-    stats: Empty,
-    system_fingerprint: &'a str,
+    stats: EmptyOrStats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_info: Option<ModelInfo<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime: Option<Runtime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum EmptyOrStats {
+    Empty {},
+    Stats(Stats),
 }
 
 #[derive(Debug, Serialize)]
 struct Choice<'a> {
     index: u32,
-    message: Message<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
     logprobs: Option<()>,
     finish_reason: &'static str,
 }
@@ -56,7 +71,7 @@ struct Function<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Usage {
     prompt_tokens: usize,
-    completion_tokens: usize,
+    pub(super) completion_tokens: usize,
     total_tokens: usize,
     completion_tokens_details: TokenDetails,
 }
@@ -66,76 +81,80 @@ struct TokenDetails {
     reasoning_tokens: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Empty {}
-
 /// Waits as long as the writing takes and sends it.
-pub(super) async fn respond(mut work: Work) -> Response {
-    if let Some(refusal) = fault(&mut work).await {
-        return work.exchange.reply(refusal);
+pub(super) async fn respond(mut writing: Writing) -> Response {
+    let work = &mut writing.work;
+    match work.strike(u32::MAX, true).await {
+        Struck::No | Struck::Cut(_) => {}
+        Struck::Error(message) => return writing.work.exchange.reply(broken(&message)),
+        Struck::Killed(ending) => return dead(writing, &ending),
     }
-    if let Some(wait) = pace(&work.handle.model, work.answer.tokens)
+    let first = work.started + work.handle.model.first_token_time;
+    if let Some(wait) = pace(&work.handle.model, writing.answer.tokens)
         && let Err(ending) = unless_gone(&mut work.handle, tokio::time::sleep(wait)).await
     {
-        note_killed(&work.exchange, &work.handle);
-        return work.exchange.reply(killed(&ending));
+        return dead(writing, &ending);
     }
-    let first = Event::FirstToken { request: work.exchange.number, instance: work.handle.id.clone() };
-    work.exchange.shared.log.note(first);
-    let reply = Reply::json(&completion(&work));
-    work.exchange.reply(reply)
+    work.note_first_token();
+    let reply = Reply::json(&completion(&writing, first));
+    writing.work.exchange.reply(reply)
 }
 
-/// What a fault makes of the answer, where it leaves none.
-async fn fault(work: &mut Work) -> Option<Reply> {
-    let mut met = work.fault.take()?;
-    match &met.kind {
-        Kind::Crash { .. } => {
-            work.exchange.shared.crash(&work.handle.id);
-            note_killed(&work.exchange, &work.handle);
-            Some(killed(&Ending::Crashed))
+fn dead(writing: Writing, ending: &Ending) -> Response {
+    writing.work.note_killed();
+    let refusal = killed(&writing.work.exchange, ending);
+    writing.work.exchange.reply(refusal)
+}
+
+fn completion(writing: &Writing, first: Instant) -> Completion<'_> {
+    let (answer, envelope) = (&writing.answer, &writing.envelope);
+    let finish_reason = finish_reason(writing);
+    let usage = Usage::of(writing);
+    let (message, text, object) = match writing.surface.shape {
+        Shape::Chat => (Some(message(writing)), None, "chat.completion"),
+        Shape::Text => (None, Some(answer.text.as_str()), "text_completion"),
+    };
+    let (stats, model_info, runtime) = match writing.surface.extras {
+        Extras::None => (EmptyOrStats::Empty {}, None, None),
+        Extras::Stats => {
+            let full = full(&writing.work, first, usage.completion_tokens, finish_reason);
+            (EmptyOrStats::Stats(full.stats), Some(full.model_info), Some(full.runtime))
         }
-        Kind::StreamError { message, .. } => Some(Reply::string_error(StatusCode::BAD_REQUEST, message)),
-        Kind::Stall { .. } => {
-            let held = unless_gone(&mut work.handle, work.exchange.hold(&mut met)).await;
-            let ending = held.err()?;
-            note_killed(&work.exchange, &work.handle);
-            Some(killed(&ending))
-        }
-        _ => None,
+    };
+    Completion {
+        id: &envelope.id,
+        object,
+        created: envelope.created,
+        model: &envelope.model,
+        choices: [Choice { index: 0, message, text, logprobs: None, finish_reason }],
+        usage,
+        stats,
+        model_info,
+        runtime,
+        system_fingerprint: (writing.surface.shape == Shape::Chat).then_some(&envelope.model),
     }
 }
 
-fn completion(work: &Work) -> Completion<'_> {
-    let (answer, envelope) = (&work.answer, &work.envelope);
+fn message(writing: &Writing) -> Message<'_> {
+    let (answer, envelope) = (&writing.answer, &writing.envelope);
     let tool_calls = answer.calls.iter().enumerate().map(|(index, call)| ToolCall {
         kind: "function",
         id: envelope.call_id(index),
         function: Function { name: &call.name, arguments: &call.arguments },
     });
-    let message = Message {
+    Message {
         role: "assistant",
         content: &answer.text,
         reasoning_content: &answer.reasoning,
         tool_calls: tool_calls.collect(),
-    };
-    Completion {
-        id: &envelope.id,
-        object: "chat.completion",
-        created: envelope.created,
-        model: &envelope.model,
-        choices: [Choice { index: 0, message, logprobs: None, finish_reason: finish_reason(work) }],
-        usage: Usage::of(work),
-        stats: Empty {},
-        system_fingerprint: &envelope.model,
     }
 }
 
 /// Why the answer ends where it ends.
-pub(super) fn finish_reason(work: &Work) -> &'static str {
-    if work.answer.cut {
+pub(super) fn finish_reason(writing: &Writing) -> &'static str {
+    if writing.answer.cut {
         "length"
-    } else if work.answer.calls.is_empty() {
+    } else if writing.answer.calls.is_empty() {
         "stop"
     } else {
         "tool_calls"
@@ -145,13 +164,13 @@ pub(super) fn finish_reason(work: &Work) -> &'static str {
 // === impl Usage ===
 
 impl Usage {
-    pub(super) fn of(work: &Work) -> Self {
-        let reasoning_tokens = super::answer::pieces(&work.answer.reasoning).count();
-        let completion_tokens = work.answer.tokens + reasoning_tokens;
+    pub(super) fn of(writing: &Writing) -> Self {
+        let reasoning_tokens = super::answer::pieces(&writing.answer.reasoning).count();
+        let completion_tokens = writing.answer.tokens + reasoning_tokens;
         Self {
-            prompt_tokens: work.prompt_tokens,
+            prompt_tokens: writing.prompt_tokens,
             completion_tokens,
-            total_tokens: work.prompt_tokens + completion_tokens,
+            total_tokens: writing.prompt_tokens + completion_tokens,
             completion_tokens_details: TokenDetails { reasoning_tokens },
         }
     }

@@ -3,6 +3,7 @@
 //! The default catalogue has one of every kind that matters to a client that swaps models. Sizes and context lengths
 //! are those of the real files, rounded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,11 @@ pub struct Model {
     pub first_token_time: Duration,
     /// Tokens it writes in a second; 0 writes all at once.
     pub tokens_per_second: f64,
+    /// Numbers in a vector of an embedding model.
+    pub dimensions: u32,
+    /// Weights for a real engine, which then answers in place of the imitation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gguf: Option<PathBuf>,
     /// How it can be told to reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
@@ -184,6 +190,8 @@ impl Default for Model {
             unload_time: Duration::ZERO,
             first_token_time: Duration::ZERO,
             tokens_per_second: 0.0,
+            dimensions: 768,
+            gguf: None,
             reasoning: None,
         }
     }
@@ -210,6 +218,18 @@ impl Model {
     /// `name` is its key or one of its variants; case does not count.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.key.eq_ignore_ascii_case(name) || self.variants.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+}
+
+// === impl Format ===
+
+impl Format {
+    /// The program's word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gguf => "gguf",
+            Self::Mlx => "mlx",
+        }
     }
 }
 

@@ -18,14 +18,21 @@ pub struct Server {
     pub jit: bool,
     /// Loading one model by a request unloads the one that was loaded so before, whatever it is doing.
     pub auto_evict: bool,
+    /// Embedding models count among those of which only the last stays (a guess: they do not).
+    pub auto_evict_embeddings: bool,
     /// Requests that find a model still loading by an earlier request start a load of their own (`key:2`), as reported
     /// of the real one under parallel cold requests; otherwise they wait for the first.
     pub jit_duplicates: bool,
-    /// Idle seconds after which a model loaded by a request would go. Shown in the list; it does not expire here.
+    /// An instance that a request loaded goes when it has been idle for its time. Off, only those whose request named a
+    /// `ttl` do.
+    pub auto_unload: bool,
+    /// Idle seconds after which an instance goes that was loaded by a request without a `ttl`.
     #[serde(rename = "default_ttl_seconds", with = "super::seconds")]
     pub default_ttl: Duration,
     /// Tokens, one of which every request must bear; empty asks for none.
     pub auth_tokens: Vec<String>,
+    /// The native v1 API is there. Off, its paths answer as paths that do not exist, as in versions before 0.4.
+    pub native_v1: bool,
     /// Answers browsers from elsewhere.
     pub cors: bool,
     /// Requests an instance works on at once; further ones queue inside.
@@ -44,6 +51,10 @@ pub struct Server {
     pub mlx_ignores_context: bool,
     /// An instance is listed from the moment its load starts, not only when it is ready (measured both ways).
     pub list_shows_loading: bool,
+    /// Embedding models that requests loaded are in the native list (measured once: they were not).
+    pub list_shows_jit_embeddings: bool,
+    /// A load takes names such as `key@quant` (reported both ways).
+    pub load_takes_variants: bool,
     /// A model name that nobody knows is served by the only loaded model.
     pub fallback_single_model: bool,
     /// Status of paths and methods that do not exist.
@@ -52,6 +63,10 @@ pub struct Server {
     pub unknown_v1_route_status: u16,
     /// Status of a request that the prompt template cannot render (a guess).
     pub template_error_status: u16,
+    /// Status of a request whose instance went before its first byte (a guess).
+    pub killed_status: u16,
+    /// Status of a native chat with a model that nobody knows (400 or 404; nobody has measured it).
+    pub native_chat_unknown_status: u16,
     /// What happens to a streamed prompt that does not fit in the context.
     pub overflow: Overflow,
 }
@@ -75,9 +90,12 @@ impl Default for Server {
         Self {
             jit: true,
             auto_evict: true,
+            auto_evict_embeddings: false,
             jit_duplicates: false,
+            auto_unload: true,
             default_ttl: Duration::from_secs(3600),
             auth_tokens: Vec::new(),
+            native_v1: true,
             cors: false,
             parallel: NonZeroU32::MIN.saturating_add(3),
             default_context: NonZeroU32::MIN.saturating_add(4095),
@@ -86,10 +104,14 @@ impl Default for Server {
             guardrail_status: 500,
             mlx_ignores_context: true,
             list_shows_loading: true,
+            list_shows_jit_embeddings: true,
+            load_takes_variants: true,
             fallback_single_model: true,
             unknown_route_status: 200,
             unknown_v1_route_status: 404,
             template_error_status: 400,
+            killed_status: 400,
+            native_chat_unknown_status: 400,
             overflow: Overflow::StreamEvent,
         }
     }
@@ -107,6 +129,8 @@ impl Server {
             ("server.unknown_route_status", self.unknown_route_status),
             ("server.unknown_v1_route_status", self.unknown_v1_route_status),
             ("server.template_error_status", self.template_error_status),
+            ("server.killed_status", self.killed_status),
+            ("server.native_chat_unknown_status", self.native_chat_unknown_status),
         ];
         match statuses.into_iter().find(|(_, status)| !(200..=599).contains(status)) {
             Some((place, status)) => Err(ConfigError::Status { place, status }),

@@ -13,8 +13,12 @@ use crate::server::broken_json;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     RequiredString,
+    /// A string or an array.
+    RequiredInput,
+    String,
     Number,
     Boolean,
+    Array,
 }
 
 /// A body that has passed.
@@ -52,8 +56,18 @@ impl Fields {
         self.0.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// A string that may be absent.
+    pub(super) fn optional_string(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name).and_then(Value::as_u64)
+    }
+
+    /// Whatever stands there.
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
     }
 
     pub(super) fn boolean(&self, name: &str) -> Option<bool> {
@@ -64,14 +78,16 @@ impl Fields {
 fn check(name: &str, need: Need, value: Option<&Value>) -> Result<(), Reply> {
     let Some(value) = value else {
         return match need {
-            Need::RequiredString => {
+            Need::RequiredString | Need::RequiredInput => {
                 Err(refusal(&format!("\"{name}\" is required"), Some(name), "missing_required_parameter"))
             }
-            Need::Number | Need::Boolean => Ok(()),
+            Need::String | Need::Number | Need::Boolean | Need::Array => Ok(()),
         };
     };
     let (expected, fits) = match need {
-        Need::RequiredString => ("string", value.is_string()),
+        Need::RequiredString | Need::String => ("string", value.is_string()),
+        Need::RequiredInput => ("string or array", value.is_string() || value.is_array()),
+        Need::Array => ("array", value.is_array()),
         Need::Number => ("number", value.is_number()),
         Need::Boolean => ("boolean", value.is_boolean()),
     };
@@ -82,7 +98,8 @@ fn check(name: &str, need: Need, value: Option<&Value>) -> Result<(), Reply> {
     Err(refusal(&message, Some(name), "invalid_type"))
 }
 
-fn refusal(message: &str, param: Option<&str>, code: &str) -> Reply {
+/// 400 for what is wrong with a body.
+pub(super) fn refusal(message: &str, param: Option<&str>, code: &str) -> Reply {
     let error = NativeError { message, kind: "invalid_request", param, code: Some(code) };
     Reply::native_error(StatusCode::BAD_REQUEST, &error)
 }

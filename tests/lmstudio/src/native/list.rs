@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::config::{Format, Kind, Model, Reasoning};
+use crate::config::{Kind, Model, Reasoning};
 use crate::exchange::Exchange;
 use crate::fault::Stage;
 use crate::memory::InstanceConfig;
@@ -111,10 +111,7 @@ fn item<'a>(model: &'a Arc<Model>, listed: &'a [Listed]) -> Item<'a> {
             })
             .collect(),
         max_context_length: model.max_context_length,
-        format: match model.format {
-            Format::Gguf => "gguf",
-            Format::Mlx => "mlx",
-        },
+        format: model.format.name(),
         capabilities: language.then(capabilities),
         description: language.then_some(None),
         variants: Some(model.variants.as_slice()).filter(|variants| !variants.is_empty()),

@@ -61,6 +61,30 @@ async fn a_reset_comes_before_any_byte() {
 }
 
 #[tokio::test]
+async fn a_pooled_connection_turns_out_to_be_stale() {
+    let stage = with(Fault::once(Kind::ResetReused)).await;
+    let mut socket = TcpStream::connect(stage.emulator.address()).await.unwrap();
+    let request = b"GET /lmstudio-greeting HTTP/1.1\r\nhost: x\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"{\"lmstudio\":true}") {
+        assert_ne!(socket.read_buf(&mut text).await.unwrap(), 0, "the first is served");
+    }
+    socket.write_all(request).await.unwrap();
+    let error = socket.read(&mut [0; 16]).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(stage.get("/lmstudio-greeting").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_is_missing_all_of_a_sudden() {
+    let stage = with(Fault::once(Kind::Unauthorized).on(Route::Chat)).await;
+    let refused = stage.say(QWEN, "hi").await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (401, &json!("invalid_api_key")));
+    assert_eq!(stage.say(QWEN, "hi").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_hangs_goes_on_when_released() {
     let kinds = [Kind::Hang, Kind::Stall { after_chunks: 0 }, Kind::Stall { after_chunks: 3 }];
     for kind in kinds {

@@ -23,7 +23,8 @@ fn holds(event: &Event) -> bool {
 
 #[tokio::test]
 async fn unloading_kills_what_is_in_flight() {
-    let stage = Stage::set(Config::default().loaded(QWEN).fault(stall(2))).await;
+    let config = Config::default().loaded(QWEN).fault(stall(2));
+    let stage = Stage::set(config.server(|server| server.killed_status = 500)).await;
     let stream = stage.streaming(QWEN, "count to 100");
     let whole = stage.in_background("/v1/chat/completions", &said(QWEN, "hi"));
     stage.emulator.wait_for(|entries| count(entries, holds) == 2).await;
@@ -31,7 +32,7 @@ async fn unloading_kills_what_is_in_flight() {
     let stream = stream.await.unwrap().unwrap();
     assert!(stream.status == 200 && stream.ends_with_error("Model unloaded.") && !stream.is_done());
     let whole = whole.await.unwrap().unwrap();
-    assert_eq!((whole.status.as_u16(), whole.error().as_str()), (400, "Model unloaded."));
+    assert_eq!((whole.status.as_u16(), whole.error().as_str()), (500, "Model unloaded."));
     let killed = |event: &Event| matches!(event, Event::StreamKilled { .. });
     assert_eq!(count(&stage.emulator.log(), killed), 2);
 }

@@ -66,7 +66,7 @@ fn status_table() -> Vec<Row> {
         (Method::GET, "/api/tags", "", 200, "Unexpected endpoint or method. (GET /api/tags)"),
         (Method::POST, "/api/chat", "{}", 200, unknown),
         (Method::GET, chat, "", 200, unknown),
-        (Method::POST, "/v1/embeddings", "{}", 200, unknown),
+        (Method::POST, "/v1/responses", "{}", 200, unknown),
         (Method::POST, "/api/v1/models", "{}", 404, unknown),
         (Method::GET, "/api/v1/nonsense", "", 404, "Unexpected endpoint or method. (GET /api/v1/nonsense)"),
     ]
@@ -138,6 +138,8 @@ async fn every_load_makes_an_instance_and_free_numbers_are_used_again() {
     let freed = stage.unload("qwen/qwen3-8b:2").await;
     assert_eq!(freed.json(), json!({ "instance_id": "qwen/qwen3-8b:2" }));
     assert_eq!(stage.load("QWEN/qwen3-8B@q8_0").await.json()["instance_id"], "qwen/qwen3-8b:2");
+    stage.emulator.change(|server| server.load_takes_variants = false);
+    assert_eq!(stage.load("qwen/qwen3-8b@q8_0").await.status, 404);
 }
 
 #[tokio::test]
@@ -242,12 +244,39 @@ async fn tokens_are_asked_for_where_they_are_configured() {
     let with = |token: &str| stage.request(Method::GET, "/v1/models").bearer_auth(token);
     assert_eq!(Answer::of(with("anything")).await.status, 200, "ignored while off");
     stage.emulator.change(|server| server.auth_tokens.push(token.to_owned()));
-    for path in ["/api/v1/models", "/v1/models", "/nonsense"] {
+    let paths = [
+        "/api/v1/models",
+        "/api/v1/models/download/status/job_1",
+        "/api/v0/models",
+        "/api/v0/models/qwen/qwen3-8b",
+        "/v1/models",
+        "/nonsense",
+    ];
+    for path in paths {
         let refused = stage.get(path).await;
         assert_eq!(refused.status, 401, "{path}");
         assert_eq!(keys(&refused.json()["error"]), ["type", "code", "message"]);
         assert_eq!(refused.json()["error"]["code"], "invalid_api_key");
         assert!(refused.error().starts_with("An LM Studio API token is required"));
+    }
+    let asked = [
+        "/api/v1/models/load",
+        "/api/v1/models/unload",
+        "/api/v1/models/download",
+        "/api/v1/chat",
+        "/api/v0/chat/completions",
+        "/api/v0/completions",
+        "/api/v0/embeddings",
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/messages",
+    ];
+    for path in asked {
+        assert_eq!(stage.post(path, &json!({})).await.status, 401, "{path}");
+        let key = stage.request(Method::POST, path).header("x-api-key", token).body("{}");
+        let expected = if path == "/v1/messages" { 200 } else { 401 };
+        assert_eq!(Answer::of(key).await.status, expected, "{path}");
     }
     assert_eq!(Answer::of(with("wrong")).await.status, 401);
     assert_eq!(Answer::of(with(token)).await.status, 200);
