@@ -21,7 +21,7 @@ use pointsman::capability::models::Models;
 use pointsman::capability::residency::{Residency, Standing, Wish};
 use pointsman::capability::{Code, Error};
 use pointsman::id::{ModelId, RequestId, SessionKey};
-use pointsman::model::{Directory, Kind, Model};
+use pointsman::model::{Costs, Directory, Kind, Model};
 use pointsman::skill::{Bundled, Config, Delegates, Generation, Limits, Skills};
 use pointsman::turn::{LAST_ANSWER_MAX, Protocol, Turn, USER_TEXT_MAX, excerpt};
 use pointsman::wire::chat::Request;
@@ -169,6 +169,7 @@ impl Models for House {
             size_bytes: Some(5_000_000_000),
             instances: Vec::new(),
             load_seconds: None,
+            costs: Costs::default(),
         };
         Arc::new(Directory::new(vec![model], Vec::new()))
     }

@@ -156,10 +156,8 @@ async fn unload(State(admin): Shared, body: Bytes) -> Response {
 impl Admin {
     async fn status(&self) -> view::Status {
         let report = self.report().await;
-        let state = report.as_ref().map(|report| &report.provider);
-        // One planner knows one provider, the first; what is heard of it says nothing of others.
-        let providers = self.providers.iter().enumerate();
-        let providers = providers.map(|(index, it)| view::Provider::of(it, state.filter(|_| index == 0)));
+        let state = |server: &ModelServer| report.as_ref()?.state_of(&server.name);
+        let providers = self.providers.iter().map(|it| view::Provider::of(it, state(it)));
         view::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),

@@ -3,10 +3,12 @@
 
 mod delegates;
 mod events;
+mod journal;
 mod token;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,13 +24,13 @@ use crate::admin::{self, Admin};
 use crate::config::{self, Config};
 use crate::exchange::Gateway;
 use crate::ingress::{listener, routes::Front};
-use crate::provider::{
-    Provider,
-    lmstudio::{LmStudio, Locality},
-};
-use crate::residency::Residency;
+use crate::provider::auto::{self, Auto};
+use crate::provider::list_only::ListOnly;
+use crate::provider::{Locality, Provider, ServerKind};
+use crate::residency::{Device, Residency};
 use crate::session::table::Table;
 use crate::skill::{Bundled, Delegates, Skills};
+use crate::store::{OpenError, Store};
 use crate::telemetry::Ring;
 use crate::upstream::{Target, Upstream};
 
@@ -45,8 +47,7 @@ pub struct Running {
 
 /// Starts everything. It serves as soon as this returns; whether a provider answers yet is `readyz`'s business.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
+    let store = open_store(&config.data_dir)?;
     let token = token::read_or_make(&config.data_dir.join(admin::TOKEN_FILE))?;
     let socket = TcpListener::bind(config.listen).await.with_context(|| {
         format!(
@@ -55,12 +56,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         )
     })?;
     let address = socket.local_addr().context("the listening address")?;
-    let shutdown_timeout = config.residency.shutdown_timeout;
+    // Devices stop side by side, so the slowest says how long it takes.
+    let timeouts = config.devices.iter().map(|device| device.residency.shutdown_timeout);
+    let shutdown_timeout = timeouts.max().unwrap_or_default();
     let mut tasks = JoinSet::new();
 
-    let (residency, actor) =
-        Residency::new(config.residency.clone(), provider(&config)?, config.aliases.clone());
-    tasks.spawn(actor.run());
+    let (residency, owners) = Residency::new(devices(&config, &store)?, config.aliases.clone());
+    for owner in owners {
+        tasks.spawn(owner.run());
+    }
     let (skills, housekeeping) = skills(&config, &residency).await?;
     tasks.spawn(housekeeping.run());
     tasks.spawn(events::tell(residency.clone(), skills.events()));
@@ -87,20 +91,41 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     Ok(Running { address, token, gateway, stop, listener: listening, tasks, shutdown_timeout })
 }
 
-fn provider(config: &Config) -> anyhow::Result<Arc<dyn Provider>> {
-    let (name, provider) = config.providers.first_key_value().context("no provider is configured")?;
-    let token = provider.key.as_ref().map(|key| key.reveal().to_owned());
-    let locality = if is_local(&provider.url) { Locality::Local } else { Locality::Remote };
-    let lmstudio = LmStudio::new(name, &provider.url, token, locality)
-        .with_context(|| format!("provider {name} at {}", provider.url))?;
-    Ok(Arc::new(lmstudio))
+/// What survives a restart. A folder that another gateway uses is refused; any other trouble with it costs what would
+/// have been remembered, not the service.
+fn open_store(data_dir: &Path) -> anyhow::Result<Store> {
+    match Store::open(data_dir) {
+        Ok(store) => Ok(store),
+        Err(error @ (OpenError::InUse { .. } | OpenError::Folder { .. })) => Err(error.into()),
+        Err(error) => {
+            tracing::error!("nothing will be remembered after this run: {error}");
+            Store::in_memory().context("a store in memory")
+        }
+    }
 }
 
-/// A server on this machine: nothing that is sent to it leaves the machine.
-fn is_local(url: &str) -> bool {
-    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+fn devices(config: &Config, store: &Store) -> anyhow::Result<Vec<Device>> {
+    let device = |device: &config::Device| {
+        let of_name = |name: &String| config.providers.get(name).map(|it| provider(name, it));
+        let providers = device.providers.iter().filter_map(of_name).collect::<anyhow::Result<_>>()?;
+        let journal = Arc::new(journal::Stored::new(store.clone()));
+        Ok(Device { name: device.name.clone(), config: device.residency.clone(), providers, journal })
+    };
+    config.devices.iter().map(device).collect()
+}
+
+fn provider(name: &str, provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
+    let key = provider.key.as_ref().map(|key| key.reveal().to_owned());
+    let locality = if provider.local { Locality::Local } else { Locality::Remote };
+    let server: Arc<dyn Provider> = match provider.kind {
+        Some(kind) => auto::of_kind(kind, name, &provider.url, key, locality)
+            .with_context(|| format!("provider {name} at {}", provider.url))?,
+        None => Arc::new(Auto::new(name, &provider.url, key, locality)),
+    };
+    Ok(match provider.mode {
+        config::Mode::Gateway => server,
+        config::Mode::Provider => Arc::new(ListOnly(server)),
+    })
 }
 
 async fn skills(
@@ -140,7 +165,7 @@ fn authorization(provider: &config::Provider) -> anyhow::Result<Option<HeaderVal
 fn admin_router(config: &Config, gateway: &Arc<Gateway>, token: &str) -> axum::Router {
     let providers = config.providers.iter().map(|(name, provider)| admin::ModelServer {
         name: name.clone(),
-        kind: "lmstudio".to_owned(),
+        kind: provider.kind.map_or("unknown", ServerKind::as_str).to_owned(),
         url: provider.url.clone(),
     });
     admin::router(Arc::new(Admin {

@@ -10,6 +10,7 @@ pub mod output;
 mod check;
 mod demo;
 mod doctor;
+mod export;
 mod logging;
 mod models;
 mod serve;
@@ -80,7 +81,7 @@ async fn command(args: Args) -> anyhow::Result<Success> {
     let mut output = Output::stdout(format);
     match command {
         Command::Serve(serve) => serve::run(&global, serve).await,
-        Command::Demo => demo::run(&mut output).await,
+        Command::Demo(demo) => demo::play_on(&demo, &mut output).await,
         Command::Doctor(file) => doctor::run(&global, file.config.as_deref(), &mut output).await,
         Command::Models(models) => models::run(&global, models, &mut output).await,
         Command::Why { request } => why::run(&global, request.as_deref(), &mut output).await,
@@ -101,12 +102,16 @@ fn configuration(
 
 /// The running gateway that is meant: the one named, else the one that the configuration describes.
 async fn client(global: &Global) -> anyhow::Result<Client> {
-    let place = match (&global.url, &global.data_dir) {
+    Client::new(located(global)?).await
+}
+
+/// Where that gateway is.
+fn located(global: &Global) -> anyhow::Result<Place> {
+    Ok(match (&global.url, &global.data_dir) {
         // Nothing is left for the configuration to say, so that one with errors is in nobody's way.
         (Some(url), Some(data_dir)) => Place::named(url, data_dir.clone()),
         _ => place(global, &configuration(global, None, None)?),
-    };
-    Client::new(place).await
+    })
 }
 
 fn place(global: &Global, config: &Config) -> Place {

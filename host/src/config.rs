@@ -7,6 +7,7 @@ pub mod env;
 pub mod file;
 pub mod period;
 mod resolve;
+pub mod size;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use crate::provider::ServerKind;
 use crate::{exchange, ingress, residency, route, session, skill};
+pub use file::Mode;
 
 /// Everything the gateway must know to start.
 #[derive(Debug, Clone)]
@@ -28,8 +31,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The model servers, by name.
     pub providers: BTreeMap<String, Provider>,
-    /// Models in memory.
-    pub residency: residency::Config,
+    /// The memories that models are in; each with its providers.
+    pub devices: Vec<Device>,
     /// Alias → the name it stands for.
     pub aliases: Vec<(String, String)>,
     /// Names and defaults.
@@ -47,19 +50,29 @@ pub struct Config {
 /// One model server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
-    /// What kind of server it is.
-    pub kind: Kind,
-    /// Its root, without `/v1`.
+    /// What kind of server it is; where nothing is said, what answers there decides.
+    pub kind: Option<ServerKind>,
+    /// Its root: what `/v1` and the paths of its own protocol begin with.
     pub url: String,
     /// Its API key.
     pub key: Option<Secret>,
+    /// Who loads and unloads its models.
+    pub mode: Mode,
+    /// The device that its models are on.
+    pub device: String,
+    /// What is sent to it stays on the user's own machines.
+    pub local: bool,
 }
 
-/// What kind of server a provider is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// LM Studio.
-    Lmstudio,
+/// Memory that the models of some providers share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Device {
+    /// What it is called.
+    pub name: String,
+    /// The names of its providers; at least one.
+    pub providers: Vec<String>,
+    /// How it is looked after.
+    pub residency: residency::Config,
 }
 
 /// A text that no log shows.
@@ -92,6 +105,22 @@ pub struct Errors {
     pub file: Option<PathBuf>,
     /// At least one.
     pub problems: Vec<Problem>,
+}
+
+// === impl Provider ===
+
+impl Provider {
+    /// An LM Studio on this machine that lets everybody in, as it is when nothing is configured.
+    pub fn lmstudio(url: &str) -> Self {
+        Self {
+            kind: Some(ServerKind::LmStudio),
+            url: url.to_owned(),
+            key: None,
+            mode: Mode::Gateway,
+            device: "local".to_owned(),
+            local: true,
+        }
+    }
 }
 
 // === impl Config ===

@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` beside this crate is the map; [`exchange`] is the data path.
 
 // Pure.
+pub mod discovery;
 pub mod error;
 pub mod grant;
 pub mod id;
@@ -21,6 +22,7 @@ pub mod provider;
 pub mod residency;
 pub mod skill;
 pub mod splice;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;
 

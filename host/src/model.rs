@@ -3,6 +3,11 @@
 //!
 //! Snapshots are published by the residency owner whenever something changed; nobody edits one.
 
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
 use crate::id::{InstanceId, ModelId};
 
 /// A model some provider can serve, loaded or not.
@@ -30,10 +35,22 @@ pub struct Model {
     pub instances: Vec<Instance>,
     /// Seconds the last load took here.
     pub load_seconds: Option<f32>,
+    /// What its tokens cost.
+    pub costs: Costs,
+}
+
+/// Prices of a million tokens, in the user's currency; none where unknown. Local models cost nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Costs {
+    /// Of the prompt.
+    pub input: Option<f32>,
+    /// Of the answer.
+    pub output: Option<f32>,
 }
 
 /// What a model is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Writes text.
     Language,
@@ -88,7 +105,19 @@ pub struct Directory {
     aliases: Vec<(String, String)>,
     /// The baseline, the one chosen last is last.
     due: Vec<ModelId>,
+    in_flight: Counter,
 }
+
+/// How many requests of this gateway run on a model at this very moment: by the gate alone they come and go without a
+/// new snapshot.
+pub trait InFlight: Send + Sync {
+    /// On all its instances together.
+    fn of(&self, model: &ModelId) -> u32;
+}
+
+/// What counts, if anything does; it is no part of what a snapshot says.
+#[derive(Clone, Default)]
+struct Counter(Option<Arc<dyn InFlight>>);
 
 /// Models named in a message; more would bury what it says.
 const NAMED_MAX: usize = 12;
@@ -159,7 +188,7 @@ impl InstanceState {
 impl Directory {
     /// A snapshot of these models; `aliases` are pairs of a configured alias and the name it stands for.
     pub fn new(models: Vec<Model>, aliases: Vec<(String, String)>) -> Self {
-        Self { models, aliases, due: Vec::new() }
+        Self { models, aliases, due: Vec::new(), in_flight: Counter::default() }
     }
 
     /// The same with the models that are due in memory when nobody needs anything else: the baseline, the one chosen
@@ -167,6 +196,13 @@ impl Directory {
     #[must_use]
     pub fn with_due(self, due: Vec<ModelId>) -> Self {
         Self { due, ..self }
+    }
+
+    /// The same, with a count of what runs at the moment of asking; without it, what ran when the snapshot was taken
+    /// counts.
+    #[must_use]
+    pub fn with_in_flight(self, in_flight: Arc<dyn InFlight>) -> Self {
+        Self { in_flight: Counter(Some(in_flight)), ..self }
     }
 
     /// The models that are due in memory when nobody needs anything else: the baseline, of every kind, the one chosen
@@ -195,32 +231,73 @@ impl Directory {
     }
 
     /// The model that a person, a client or a skill means by `name`: an alias, an id, a key, an instance's id, or the
-    /// beginning of a key's last segment. Case does not count. Among several the resident one, then the smallest.
+    /// beginning of a key's last segment. Case does not count. Among several keys the one of a resident model, then of the
+    /// smallest; the best of its [`pool`](Self::pool).
     pub fn find(&self, name: &str) -> Option<&Model> {
+        self.pool(name).into_iter().next()
+    }
+
+    /// Every model that serves the key which `name` means, best first: one and the same key at several providers is a
+    /// pool. Those on the user's own machines come before others, which always look resident; then resident ones, then those with the fewest requests running and waiting, then the
+    /// providers' order. An id means its own provider's model alone.
+    pub fn pool(&self, name: &str) -> Vec<&Model> {
         let name = name.trim();
         let aliased = self.aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
         let name = aliased.map_or(name, |(_, target)| target.as_str());
         if name.is_empty() {
-            return None;
+            return Vec::new();
         }
-        self.exact(name).or_else(|| self.best(|model| starts_with(model.short_name(), name)))
+        let found = self.exact_pool(name);
+        if found.is_empty() { self.matching(|model| starts_with(model.short_name(), name)) } else { found }
     }
 
-    /// The model that `name` names in full (id, key or instance), ignoring case.
+    /// The model that `name` names in full (id, key or instance), ignoring case; of a pool the best.
     pub fn exact(&self, name: &str) -> Option<&Model> {
+        self.exact_pool(name).into_iter().next()
+    }
+
+    fn exact_pool(&self, name: &str) -> Vec<&Model> {
         let by_id = |model: &Model| model.id.as_str().eq_ignore_ascii_case(name);
         let by_key = |model: &Model| model.id.key().eq_ignore_ascii_case(name);
         let by_instance =
             |model: &Model| model.instances.iter().any(|it| it.id.as_str().eq_ignore_ascii_case(name));
-        self.best(by_id).or_else(|| self.best(by_key)).or_else(|| self.best(by_instance))
+        let ways: [&dyn Fn(&Model) -> bool; 3] = [&by_id, &by_key, &by_instance];
+        ways.into_iter().map(|way| self.matching(way)).find(|pool| !pool.is_empty()).unwrap_or_default()
     }
 
-    /// Of the models that match: a resident one before others, then the smallest, then the first listed.
-    fn best(&self, matches: impl Fn(&Model) -> bool) -> Option<&Model> {
-        self.models
-            .iter()
-            .filter(|model| matches(model))
-            .min_by_key(|model| (!model.is_resident(), model.size_bytes.unwrap_or(u64::MAX)))
+    /// Of the models that match: those with the best one's key, best first.
+    fn matching(&self, matches: impl Fn(&Model) -> bool) -> Vec<&Model> {
+        let found = || self.models.iter().filter(|model| matches(model));
+        let best = found()
+            .min_by_key(|model| (!model.local, !model.is_resident(), model.size_bytes.unwrap_or(u64::MAX)));
+        let Some(best) = best else { return Vec::new() };
+        let is_same = |model: &&Model| model.id.key().eq_ignore_ascii_case(best.id.key());
+        let mut pool: Vec<&Model> = found().filter(is_same).collect();
+        // Sorting is stable: among equals the providers' order decides.
+        pool.sort_by_cached_key(|model| (!model.local, !model.is_resident(), self.load(model)));
+        pool
+    }
+
+    /// Requests that run on the model or wait for it.
+    fn load(&self, model: &Model) -> u32 {
+        let counted = || model.instances.iter().fold(0_u32, |sum, it| sum.saturating_add(it.in_flight));
+        let running = self.in_flight.0.as_ref().map_or_else(counted, |counter| counter.of(&model.id));
+        let waiting = model.instances.iter().map(|it| it.queued).max().unwrap_or(0);
+        running.saturating_add(waiting)
+    }
+}
+
+// === impl Counter ===
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counter")
+    }
+}
+
+impl PartialEq for Counter {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -254,6 +331,7 @@ mod tests {
                 })
                 .collect(),
             load_seconds: None,
+            costs: Costs::default(),
         }
     }
 
@@ -284,5 +362,47 @@ mod tests {
         for (name, key) in cases {
             assert_eq!(directory.find(name).map(|model| model.id.key()), key, "{name}");
         }
+    }
+
+    #[test]
+    fn one_key_at_several_providers_is_a_pool() {
+        let at = |provider: &str, key: &str, in_flight: Option<u32>| {
+            let mut model = model(key, 5, &["the-instance"]);
+            model.id = ModelId::of(provider, key);
+            match in_flight {
+                Some(in_flight) => model.instances.iter_mut().for_each(|it| it.in_flight = in_flight),
+                None => model.instances.clear(),
+            }
+            model
+        };
+        let models = vec![
+            at("near", "otter", None),
+            at("busy", "otter", Some(3)),
+            at("idle", "otter", Some(1)),
+            at("far", "otter", None),
+            at("far", "otter-large", Some(0)),
+        ];
+        let directory = Directory::new(models, vec![("pet".to_owned(), "otter".to_owned())]);
+        let pool = |directory: &Directory, name: &str| -> Vec<String> {
+            directory.pool(name).iter().map(|model| model.id.provider().to_owned()).collect()
+        };
+        for name in ["otter", "OTTER", "pet"] {
+            assert_eq!(pool(&directory, name), ["idle", "busy", "near", "far"], "{name}");
+        }
+        assert_eq!(directory.find("otter").unwrap().id.provider(), "idle");
+        // An id means its own provider; a beginning means one key.
+        assert_eq!(pool(&directory, "near/otter"), ["near"]);
+        assert_eq!(pool(&directory, "otter-l"), ["far"]);
+        assert_eq!(pool(&directory, "badger"), [""; 0]);
+
+        struct Now;
+        impl InFlight for Now {
+            fn of(&self, model: &ModelId) -> u32 {
+                if model.provider() == "idle" { 9 } else { 0 }
+            }
+        }
+        // What runs now counts, not what ran when the snapshot was taken.
+        let directory = directory.with_in_flight(Arc::new(Now));
+        assert_eq!(pool(&directory, "otter"), ["busy", "idle", "near", "far"]);
     }
 }

@@ -1,19 +1,34 @@
 //! Model servers as the residency owner sees them: what they can serve, what they hold in memory, and the two effects
 //! that change it. The data path does not come through here; it talks to a provider through `upstream`.
 //!
-//! A provider answers truthfully and at once: it keeps no state between calls, decides nothing and never retries an
-//! effect, because only the residency planner knows whether a second load would be a second instance. What it does
-//! repeat is a request that met a stale pooled connection and got no answer at all.
+//! A provider answers truthfully and at once: between calls it keeps no state but what its server was found to be able
+//! to, decides nothing and never retries an effect, because only the residency planner knows whether a second load would
+//! be a second instance. What it does repeat is a request that met a stale pooled connection and got no answer at all.
+//!
+//! Its calls have no time limit of their own: whoever makes one bounds it, by dropping it, and nothing goes on then.
 
+pub mod auto;
+pub mod detect;
+pub mod list_only;
+pub mod llama_server;
 pub mod lmstudio;
+pub mod ollama;
+pub mod openai;
+mod server;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{InstanceId, ModelId};
 use crate::model::Kind;
+
+pub use detect::{ServerKind, detect};
+pub use server::ConnectError;
 
 /// What a call to a provider becomes.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -22,6 +37,11 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 
 pub trait Provider: Send + Sync + 'static {
     /// The configured name: the part of a [`ModelId`] before the first slash.
     fn name(&self) -> &str;
+
+    /// What can be asked of it, as its last list showed; before the first list, what servers of its kind usually can.
+    fn control(&self) -> Control {
+        Control::Full
+    }
 
     /// Every model it can serve, with the instances in its memory.
     fn list(&self) -> Answer<'_, Vec<Listed>>;
@@ -33,8 +53,27 @@ pub trait Provider: Send + Sync + 'static {
     fn unload(&self, instance: InstanceId) -> Answer<'_, ()>;
 }
 
+/// What can be asked of a provider beside lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Loads and unloads change what is in its memory.
+    Full,
+    /// It can only be listed. Every model it lists is to be taken as resident, under its own key: what is in memory and
+    /// what is loaded for a request is the server's own business.
+    ListOnly,
+}
+
+/// Whether a server's models run on the user's own machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locality {
+    /// They do.
+    Local,
+    /// They do not.
+    Remote,
+}
+
 /// A model as its provider lists it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
     /// What the provider calls it.
     pub key: String,
@@ -54,7 +93,8 @@ pub struct Listed {
     pub max_context: Option<u32>,
     /// Bytes on disk.
     pub size_bytes: Option<u64>,
-    /// Where it is in memory.
+    /// Where it is in memory; true of a moment, and not stored.
+    #[serde(skip)]
     pub instances: Vec<Resident>,
 }
 
@@ -83,7 +123,8 @@ pub enum Readiness {
 }
 
 /// How an instance is loaded: the settings that a load over HTTP can name, and so the ones that can be put back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Tokens of context.
     pub context_length: Option<u32>,
@@ -122,7 +163,8 @@ pub struct Loaded {
 /// What a provider's refusal or silence means. The text is the provider's own, for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Memory does not suffice; loading something smaller, or unloading first, may work.
+    /// Memory, or the server's own number of places, does not suffice; loading something smaller, or unloading first,
+    /// may work.
     #[error("not enough memory: {0}")]
     OutOfMemory(String),
     /// The provider has no such model.
@@ -159,6 +201,12 @@ pub enum Error {
     Malformed(String),
 }
 
+/// Models of one list that are taken; the largest public catalogues have some hundreds.
+const LISTED_MAX: usize = 2000;
+
+/// How often a server that changes its memory in the background is asked whether it has.
+const POLL_EVERY: Duration = Duration::from_millis(250);
+
 // === impl Error ===
 
 impl Error {
@@ -170,6 +218,44 @@ impl Error {
     /// Whether the call had its effect is not known; only a list can tell.
     pub fn is_uncertain(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Malformed(_))
+    }
+}
+
+// === impl Locality ===
+
+impl Locality {
+    /// Local where the address is this machine's own: nothing that is sent there leaves the machine. Of others it must
+    /// be told.
+    pub fn of(url: &str) -> Self {
+        let uri = url.parse::<http::Uri>();
+        let host = uri.as_ref().ok().and_then(http::Uri::host).unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let is_loopback = address.is_ok_and(|address| address.is_loopback());
+        if is_loopback || host.eq_ignore_ascii_case("localhost") { Self::Local } else { Self::Remote }
+    }
+}
+
+// === impl Resident ===
+
+impl Resident {
+    /// An instance that answers, of which nothing else is known.
+    fn ready(id: &str) -> Self {
+        Self {
+            id: InstanceId::new(id),
+            readiness: Readiness::Ready,
+            settings: Settings::default(),
+            parallel: None,
+            remaining_ttl: None,
+        }
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// A model of a server that can always serve it: it needs no load, and has no settings.
+    fn always(key: &str) -> Self {
+        Self { instance: InstanceId::new(key), settings: Settings::default(), parallel: None, took: None }
     }
 }
 
@@ -187,3 +273,6 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

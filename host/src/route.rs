@@ -52,17 +52,46 @@ pub struct Attempt {
     pub terms: Option<(Swap, Afterwards)>,
 }
 
-/// Where a request goes if every skill passes.
+/// Where a request goes if every skill passes. Where several servers have the model it is any of them, the best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Current {
     /// The client named it.
-    Named(ModelId),
+    Named(Pool),
     /// The client named none, or `auto`.
-    Default(ModelId),
+    Default(Pool),
     /// The client named one that nobody knows.
     Unknown,
     /// There is no language model at all.
     None,
+}
+
+/// One model, wherever it is: at one server or at several. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Where it is resident, else where the fewest wait.
+    best: ModelId,
+    others: Vec<ModelId>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// What a name means: an id means one server's model, anything else that model at every server that has it.
+    fn named(name: &str, directory: &Directory) -> Option<Self> {
+        let mut found = directory.pool(name).into_iter().map(|model| &model.id);
+        let best = found.next()?.clone();
+        let others = found.filter(|other| other.key().eq_ignore_ascii_case(best.key())).cloned().collect();
+        Some(Self { best, others })
+    }
+
+    /// One server's model alone.
+    fn of(model: &Model) -> Self {
+        Self { best: model.id.clone(), others: Vec::new() }
+    }
+
+    fn into_ids(self) -> impl Iterator<Item = ModelId> {
+        std::iter::once(self.best).chain(self.others)
+    }
 }
 
 // === impl Config ===
@@ -79,7 +108,7 @@ impl Current {
     /// The model, where there is one.
     pub fn model(&self) -> Option<&ModelId> {
         match self {
-            Self::Named(model) | Self::Default(model) => Some(model),
+            Self::Named(pool) | Self::Default(pool) => Some(&pool.best),
             Self::Unknown | Self::None => None,
         }
     }
@@ -93,21 +122,21 @@ pub fn current(
     config: &Config,
     directory: &Directory,
 ) -> Current {
-    let of_held = |held: &verdict::Route| held.candidates.iter().find_map(|it| directory.find(&it.model));
-    if let Some(model) = held.and_then(of_held) {
-        return Current::Default(model.id.clone());
+    let of_held =
+        |held: &verdict::Route| held.candidates.iter().find_map(|it| Pool::named(&it.model, directory));
+    if let Some(pool) = held.and_then(of_held) {
+        return Current::Default(pool);
     }
     if !wants_default(requested) {
-        let named = directory.find(requested.trim());
-        return named.map_or(Current::Unknown, |model| Current::Named(model.id.clone()));
+        return Pool::named(requested.trim(), directory).map_or(Current::Unknown, Current::Named);
     }
-    let configured = config.model.as_deref().and_then(|name| directory.find(name));
+    let configured = config.model.as_deref().and_then(|name| Pool::named(name, directory));
     let languages = || directory.models().iter().filter(|model| model.kind == Kind::Language);
     let is_language = |model: &&Model| model.kind == Kind::Language;
     let due = || directory.due().iter().rev().filter_map(|id| directory.get(id)).find(is_language);
     let smallest = || languages().min_by_key(|model| model.size_bytes.unwrap_or(u64::MAX));
-    let default = configured.or_else(due).or_else(smallest);
-    default.map_or(Current::None, |model| Current::Default(model.id.clone()))
+    let default = configured.or_else(|| due().or_else(smallest).map(Pool::of));
+    default.map_or(Current::None, Current::Default)
 }
 
 /// The request names no model, or `auto`, with or without a provider in front.
@@ -119,8 +148,9 @@ fn wants_default(requested: &str) -> bool {
 }
 
 /// The plan for a request that no skill routes.
-pub fn plain(model: ModelId, config: &Config, directory: &Directory) -> Plan {
-    let mut attempts = vec![Attempt { model, candidate: None, context_length: None, terms: None }];
+pub fn plain(pool: Pool, config: &Config, directory: &Directory) -> Plan {
+    let attempt = |model| Attempt { model, candidate: None, context_length: None, terms: None };
+    let mut attempts = pool.into_ids().map(attempt).collect();
     add_fallbacks(&mut attempts, config, directory);
     Plan { attempts, routed: None }
 }
@@ -135,11 +165,13 @@ pub fn routed(
     directory: &Directory,
 ) -> Option<Plan> {
     let terms = Some((route.swap, route.afterwards));
-    let attempt = |(index, candidate): (usize, &Candidate)| {
-        let model = directory.find(&candidate.model)?.id.clone();
-        Some(Attempt { model, candidate: Some(index), context_length: candidate.context_length, terms })
+    let of_candidate = |(index, candidate): (usize, &Candidate)| {
+        let context_length = candidate.context_length;
+        let attempt = move |model| Attempt { model, candidate: Some(index), context_length, terms };
+        Some(Pool::named(&candidate.model, directory)?.into_ids().map(attempt))
     };
-    let mut attempts: Vec<_> = route.candidates.iter().enumerate().filter_map(attempt).collect();
+    let mut attempts: Vec<_> =
+        route.candidates.iter().enumerate().filter_map(of_candidate).flatten().collect();
     if attempts.is_empty() {
         return None;
     }
@@ -153,11 +185,13 @@ pub fn routed(
 /// Fallbacks follow with the conversation as it is; a model that already stands there with it is not asked twice.
 fn add_fallbacks(attempts: &mut Vec<Attempt>, config: &Config, directory: &Directory) {
     for name in &config.fallbacks {
-        let Some(model) = directory.find(name).map(|model| model.id.clone()) else { continue };
-        let asked = attempts.iter().any(|attempt| attempt.model == model && attempt.candidate.is_none());
-        if !asked {
-            let terms = Some((Swap::Wait, Afterwards::Restore));
-            attempts.push(Attempt { model, candidate: None, context_length: None, terms });
+        let Some(pool) = Pool::named(name, directory) else { continue };
+        for model in pool.into_ids() {
+            let asked = attempts.iter().any(|attempt| attempt.model == model && attempt.candidate.is_none());
+            if !asked {
+                let terms = Some((Swap::Wait, Afterwards::Restore));
+                attempts.push(Attempt { model, candidate: None, context_length: None, terms });
+            }
         }
     }
 }
@@ -166,7 +200,7 @@ fn add_fallbacks(attempts: &mut Vec<Attempt>, config: &Config, directory: &Direc
 mod tests {
     use super::*;
     use crate::id::InstanceId;
-    use crate::model::{Instance, InstanceState, Model};
+    use crate::model::{Costs, Instance, InstanceState, Model};
     use crate::turn::verdict::Hold;
 
     fn model(key: &str, kind: Kind, size: u64, resident: bool) -> Model {
@@ -189,6 +223,7 @@ mod tests {
             size_bytes: Some(size),
             instances: if resident { vec![instance] } else { vec![] },
             load_seconds: None,
+            costs: Costs::default(),
         }
     }
 
@@ -205,25 +240,58 @@ mod tests {
         ModelId::of("p", key)
     }
 
+    fn alone(key: &str) -> Pool {
+        Pool { best: id(key), others: Vec::new() }
+    }
+
+    #[test]
+    fn a_model_at_several_servers_is_tried_at_each_of_them() {
+        let mut second = model("big", Kind::Language, 30, true);
+        second.id = ModelId::of("q", "big");
+        let mut models = directory(false).models().to_vec();
+        models.push(second);
+        let directory = Directory::new(models, Vec::new());
+        let config = Config { fallbacks: vec!["big".to_owned()], ..Config::default() };
+        let tried = |requested: &str| {
+            let Current::Named(pool) = current(requested, None, &config, &directory) else { panic!() };
+            let attempts = plain(pool, &config, &directory).attempts;
+            attempts.iter().map(|attempt| attempt.model.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(tried("big"), ["q/big", "p/big"], "where it is resident first");
+        assert_eq!(
+            tried("p/big"),
+            ["p/big", "q/big"],
+            "an id means its own server's; the fallback is the other"
+        );
+        let routed =
+            routed(SkillName::new("k"), route(&["big", "p/small"]), &Current::None, &config, &directory);
+        let attempts = routed.unwrap().attempts;
+        let found: Vec<_> =
+            attempts.iter().map(|attempt| (attempt.model.as_str(), attempt.candidate)).collect();
+        let expected =
+            [("q/big", Some(0)), ("p/big", Some(0)), ("p/small", Some(1)), ("q/big", None), ("p/big", None)];
+        assert_eq!(found, expected);
+    }
+
     #[test]
     fn the_current_model_is_the_first_that_applies() {
         let mut config = Config::default();
         let due = directory(true).with_due(vec![id("small"), id("big"), id("embed")]);
         let check = |requested: &str, directory: &Directory| current(requested, None, &config, directory);
-        assert_eq!(check("small", &due), Current::Named(id("small")));
-        assert_eq!(check("gw/auto", &due), Current::Default(id("big")), "the language model chosen last");
+        assert_eq!(check("small", &due), Current::Named(alone("small")));
+        assert_eq!(check("gw/auto", &due), Current::Default(alone("big")), "the language model chosen last");
         let for_a_route = directory(true);
         assert_eq!(
             check("", &for_a_route),
-            Current::Default(id("small")),
+            Current::Default(alone("small")),
             "big is in memory for a route only"
         );
         assert_eq!(check("nope", &due), Current::Unknown);
         assert_eq!(check("auto", &Directory::default()), Current::None);
         let held = route(&["nope", "small"]);
-        assert_eq!(current("big", Some(&held), &config, &due), Current::Default(id("small")));
+        assert_eq!(current("big", Some(&held), &config, &due), Current::Default(alone("small")));
         config.model = Some("small".to_owned());
-        assert_eq!(current("auto", None, &config, &due), Current::Default(id("small")));
+        assert_eq!(current("auto", None, &config, &due), Current::Default(alone("small")));
     }
 
     fn route(models: &[&str]) -> Arc<verdict::Route> {
@@ -258,7 +326,7 @@ mod tests {
     #[test]
     fn a_plain_request_is_not_its_own_fallback() {
         let config = Config { fallbacks: vec!["big".to_owned(), "small".to_owned()], ..Config::default() };
-        let attempts = plain(id("big"), &config, &directory(true)).attempts;
+        let attempts = plain(alone("big"), &config, &directory(true)).attempts;
         let found: Vec<_> = attempts.iter().map(|attempt| attempt.model.key()).collect();
         assert_eq!(found, ["big", "small"]);
     }

@@ -20,13 +20,13 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
 /// How long anything may take before the test gives up: far more than it ever takes.
-const DEADLINE: Duration = Duration::from_secs(180);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A program of this workspace, built as this test was.
 ///
 /// Cargo tells a test only the programs of its own package, so a nested cargo builds them into the folder that this
 /// test's own program is in. Its flags are left as they are: the same flags make the same build.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let build = || {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -47,35 +47,35 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// A place of its own for programs.
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 /// How a program ended.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// `pointsman serve`, and what it has logged.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     seen: Vec<String>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
 
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.0.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    fn command(&self, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    pub(crate) fn command(&self, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let folder = self.0.path();
         let mut command = Command::new(program(name));
         command.args(arguments).current_dir(folder).env_clear().env("HOME", folder);
@@ -85,7 +85,7 @@ impl Place {
     }
 
     /// Runs a program to its end.
-    async fn run(&self, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    pub(crate) async fn run(&self, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
         let output = self.command(name, arguments, variables).output();
         let output = tokio::time::timeout(DEADLINE, output).await;
         let output = output.unwrap_or_else(|_| panic!("{name} {arguments:?} does not end")).unwrap();
@@ -93,7 +93,7 @@ impl Place {
         Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    fn serve(&self, variables: &[(&str, &str)]) -> Serving {
+    pub(crate) fn serve(&self, variables: &[(&str, &str)]) -> Serving {
         let mut command = self.command("pointsman", &["serve"], variables);
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -102,14 +102,14 @@ impl Place {
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl Serving {
     /// The address that it says it listens on.
-    async fn url(&mut self) -> String {
+    pub(crate) async fn url(&mut self) -> String {
         const BEFORE: &str = "listening on ";
         loop {
             let line = tokio::time::timeout(DEADLINE, self.log.next_line()).await;
@@ -121,8 +121,13 @@ impl Serving {
         }
     }
 
+    /// Ends it as a crash does: it does nothing more.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Tells it to stop, and waits until it has: its exit code.
-    async fn terminate(mut self) -> Option<i32> {
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
         let id = self.child.id().unwrap().to_string();
         let told = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
         assert!(told.success());
@@ -141,7 +146,7 @@ impl Serving {
 }
 
 /// Within the deadline, or the test fails and says what it has.
-async fn in_time<T>(what: &str, seen: impl Debug, future: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(what: &str, seen: impl Debug, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
         Err(_) => panic!("{what}: {seen:#?}"),

@@ -305,7 +305,7 @@ async fn a_model_loaded_by_hand_joins_the_baseline() {
 async fn a_provider_that_comes_later_is_found() {
     let world = World::before_lmstudio(lmstudio()).await;
     let ready = format!("{}/readyz", world.gateway.url());
-    world.residency(|report| matches!(report.provider, ProviderState::Down(_))).await;
+    world.residency(|report| matches!(report.state_of("lmstudio"), Some(ProviderState::Down(_)))).await;
     assert_eq!(world.http.get(&ready).send().await.unwrap().status(), 503);
     for body in [hello(true), hello(false)] {
         let refused = world.ask("s", &body).await;
@@ -331,7 +331,7 @@ async fn a_provider_killed_in_the_middle_is_an_error_and_comes_back() {
     let refused = world.ask("s", &hello(true)).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, "5"), "{refused:?}");
     world.lmstudio.restart(Restart::Kept).await.unwrap();
-    world.residency(|report| report.provider == ProviderState::Up).await;
+    world.residency(|report| report.state_of("lmstudio") == Some(&ProviderState::Up)).await;
     assert_eq!(world.ask("s", &hello(true)).await.status, 200);
     let translated = world.ask("s", &says(TRANSLATE)).await;
     assert!(translated.text().ends_with(TRANSLATED), "{translated:?}");

@@ -2,11 +2,16 @@
 
 mod binary;
 mod clients;
+mod crash;
+mod engine;
+mod export;
 mod faults;
 mod folder;
 mod front;
 mod requests;
+mod scenarios;
 mod sessions;
 mod skills;
 mod swap;
 mod tidy;
+mod traps;

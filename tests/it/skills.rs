@@ -68,6 +68,7 @@ fn model() -> Model {
         size_bytes: Some(1 << 30),
         instances: Vec::new(),
         load_seconds: None,
+        costs: Default::default(),
     }
 }
 

@@ -19,8 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["id", "turn"]),
     ("grant", &[]),
     ("telemetry", &[]),
+    ("discovery", &["id", "model", "route"]),
     ("residency/plan", &["id", "model", "provider", "turn"]),
     // Shells.
+    ("store", &[]),
     ("provider", &["id", "model", "wire"]),
     ("residency", &["id", "model", "provider", "turn"]),
     ("capability", &["grant", "id", "model"]),
@@ -44,7 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("ingress", &["error", "exchange", "model", "route", "splice"]),
+    ("ingress", &["discovery", "error", "exchange", "splice"]),
     ("config", &["exchange", "grant", "id", "ingress", "provider", "residency", "route", "session", "skill"]),
     // The top.
     ("admin", &["exchange", "id", "model", "provider", "residency", "skill", "telemetry"]),
@@ -62,6 +64,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "residency",
             "session",
             "skill",
+            "store",
             "telemetry",
             "turn",
             "upstream",
@@ -74,10 +77,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "app",
             "capability",
             "config",
+            "discovery",
             "exchange",
             "id",
             "ingress",
             "model",
+            "provider",
             "residency",
             "route",
             "session",
@@ -89,7 +94,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What the planner may know of the room around it: values, no task, no mailbox.
-const AROUND_THE_PLANNER: [&str; 5] = ["claim", "config", "gate", "lease", "report"];
+const AROUND_THE_PLANNER: [&str; 6] = ["claim", "config", "gate", "lease", "record", "report"];
 
 /// Library → the rooms that may name it.
 const LIBRARIES: &[(&str, &[&str])] = &[
@@ -97,6 +102,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["skill", "capability"]),
     ("hyper_util::client", &["upstream"]),
     ("hyper_rustls", &["upstream"]),
+    ("rusqlite", &["store"]),
+    ("jsonc_parser", &["discovery"]),
     ("reqwest", &["provider", "cli"]),
     ("axum", &["ingress", "admin", "app"]),
     (
@@ -113,6 +120,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
             "residency",
             "skill",
             "splice",
+            "store",
         ],
     ),
 ];

@@ -1,6 +1,21 @@
-//! What the scenarios share: guests and skills built on first use, a gateway and an LM Studio in one process, answers
-//! read as they come, requests in the shape of a real agent's, tools fetched on first use.
+//! What the scenarios share: guests and skills built on first use, a gateway and an LM Studio in one process, a real
+//! engine with models that say what a test wants, answers read as they come, requests in the shape of a real agent's,
+//! tools fetched on first use.
 
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "for tests alone: what breaks here fails the test"
+)]
+pub mod backend;
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "for tests alone: what breaks here fails the test"
+)]
+pub mod engine;
 pub mod guests;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "for tests alone: what breaks here fails the test")]
 pub mod live;
@@ -13,3 +28,5 @@ pub mod tools;
     reason = "for tests alone: what breaks here fails the test"
 )]
 pub mod world;
+
+pub use scripted_gguf as gguf;

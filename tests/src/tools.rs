@@ -34,21 +34,29 @@ pub fn openai_python() -> PathBuf {
     }
 }
 
-/// The environment is complete when its stamp names the package; one that was left half made is made again.
 fn make_python() -> Result<PathBuf, String> {
-    let folder = target("openai-python");
+    python_with(&target("openai-python"), OPENAI)
+}
+
+/// A Python in this folder that has this package, `name==version`.
+///
+/// The environment is complete when its stamp names the package; one that was left half made is made again.
+///
+/// # Errors
+/// Where it cannot be made.
+pub(crate) fn python_with(folder: &Path, package: &str) -> Result<PathBuf, String> {
     let (python, stamp) = (folder.join("bin/python"), folder.join("package"));
-    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == OPENAI) {
+    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == package) {
         return Ok(python);
     }
-    let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder));
     made.map_err(|error| {
         format!("no Python environment can be made; `apt-get install python3 python3-venv`: {error}")
     })?;
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", OPENAI];
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package];
     run(Command::new(&python).args(install))
-        .map_err(|error| format!("{OPENAI} cannot be installed: {error}"))?;
-    std::fs::write(&stamp, OPENAI).map_err(|error| format!("{}: {error}", stamp.display()))?;
+        .map_err(|error| format!("{package} cannot be installed: {error}"))?;
+    std::fs::write(&stamp, package).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(python)
 }
 
@@ -105,7 +113,8 @@ pub fn run(command: &mut Command) -> Result<Output, String> {
     Err(format!("{}\n{}", text(&output.stdout), text(&output.stderr)))
 }
 
-fn target(name: &str) -> PathBuf {
+/// A folder of the tests' own below `target/`.
+pub(crate) fn target(name: &str) -> PathBuf {
     root().join("target").join(name)
 }
 

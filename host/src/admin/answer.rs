@@ -108,6 +108,7 @@ impl Failure {
             Reason::DrainTimeout => (503, "models_busy"),
             Reason::WouldSwap => (503, "would_swap"),
             Reason::WantsPinned => (503, "models_pinned"),
+            Reason::NotOurs => (409, "not_ours"),
             Reason::ShuttingDown => (503, "shutting_down"),
         };
         let mut failure = Self::new(status, code, format!("{model}: {refused}"));

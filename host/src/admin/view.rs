@@ -108,6 +108,12 @@ pub struct Model {
     pub size_bytes: Option<u64>,
     /// What its last load took here.
     pub load_seconds: Option<f32>,
+    /// Price of a million tokens of the prompt, where one is configured.
+    #[serde(default)]
+    pub input_cost: Option<f32>,
+    /// Price of a million tokens of the answer, where one is configured.
+    #[serde(default)]
+    pub output_cost: Option<f32>,
     /// Where it is in memory.
     pub instances: Vec<Instance>,
 }
@@ -165,10 +171,13 @@ pub struct Wished {
 /// `GET residency`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Residency {
-    /// `up`, `down`, `unknown`.
+    /// `up`, `down`, `unknown`: of the providers, the first that is not up, if any is not.
     pub provider: String,
     /// Why it is down.
     pub provider_error: Option<String>,
+    /// Every provider, by device.
+    #[serde(default)]
+    pub providers: Vec<ProviderHeard>,
     /// What is due at rest; the one chosen last is last.
     pub baseline: Vec<Due>,
     /// What is in memory.
@@ -179,6 +188,19 @@ pub struct Residency {
     pub under_way: Vec<UnderWay>,
     /// Turns whose next request is expected or whose route holds.
     pub unfinished_turns: u32,
+}
+
+/// What is heard of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderHeard {
+    /// The configured name.
+    pub name: String,
+    /// The device whose memory it uses.
+    pub device: String,
+    /// `up`, `down`, `unknown`.
+    pub state: String,
+    /// Why it is down.
+    pub error: Option<String>,
 }
 
 /// A model that is due at rest.

@@ -42,7 +42,7 @@ impl types::Host for Sandbox {}
 
 /// A model in the contract's words.
 pub fn record(model: &Model) -> types::Model {
-    let cost = model.local.then_some(0.0);
+    let free = model.local.then_some(0.0);
     types::Model {
         id: model.id.as_str().to_owned(),
         provider: model.id.provider().to_owned(),
@@ -56,8 +56,8 @@ pub fn record(model: &Model) -> types::Model {
         size_mib: model.size_bytes.map_or(0, mebibytes),
         instances: model.instances.iter().map(instance).collect(),
         load_seconds: model.load_seconds,
-        input_cost: cost,
-        output_cost: cost,
+        input_cost: model.costs.input.or(free),
+        output_cost: model.costs.output.or(free),
         extra: Vec::new(),
     }
 }
@@ -94,7 +94,7 @@ fn mebibytes(bytes: u64) -> u32 {
 mod tests {
     use super::*;
     use crate::id::{InstanceId, ModelId};
-    use crate::model::InstanceState;
+    use crate::model::{Costs, InstanceState};
 
     #[test]
     fn a_model_in_the_contracts_words() {
@@ -116,6 +116,7 @@ mod tests {
                 queued: 2,
             }],
             load_seconds: Some(3.5),
+            costs: Costs { input: Some(0.5), output: None },
         };
         let record = record(&model);
         assert_eq!((record.provider.as_str(), record.key.as_str()), ("lmstudio", "acme/otter-8b"));
@@ -123,7 +124,8 @@ mod tests {
             (record.inputs, record.capabilities),
             (vec!["text".to_owned(), "image".to_owned()], vec!["tool-use".to_owned()])
         );
-        assert_eq!((record.max_context, record.size_mib, record.input_cost), (0, 2, Some(0.0)));
+        assert_eq!((record.max_context, record.size_mib, record.input_cost), (0, 2, Some(0.5)));
+        assert_eq!(record.output_cost, Some(0.0), "what runs here costs nothing");
         assert_eq!(
             (record.instances[0].context_length, record.instances[0].state.as_str()),
             (INTEGER_MAX, "loading")

@@ -71,16 +71,17 @@ pub enum Command {
     Serve(Serve),
     /// Watch a specialist swap: an emulated LM Studio and a gateway inside, one conversation, a timeline
     ///
-    /// Needs no configuration, no LM Studio, no model and no network. Free ports and a temporary folder are used, and
+    /// Needs no configuration, no LM Studio, no model and no network. With `--engine llama-server` the swap is a real
+    /// engine's, between two models that are written for it on the spot. Free ports and a temporary folder are used, and
     /// nothing is left behind. Exits with 0 only if everything happened as it should.
     #[command(after_long_help = DEMO_EXAMPLES)]
-    Demo,
+    Demo(Demo),
     /// Look for what is wrong: configuration, ports, providers, models, skills; and say how to mend it
     ///
     /// Works with and without a running gateway and changes nothing. Exits with 1 if something fails.
     #[command(after_long_help = DOCTOR_EXAMPLES)]
     Doctor(FromFile),
-    /// See the models, load one, unload one
+    /// See the models, load one, unload one, tell clients of them
     #[command(subcommand)]
     Models(Models),
     /// Explain where a request went: the decision, skill by skill, with times
@@ -107,6 +108,8 @@ Examples:
 const DEMO_EXAMPLES: &str = "\
 Examples:
   pointsman demo
+  pointsman demo --engine llama-server
+  pointsman demo --llama-server ~/llama.cpp/build/bin/llama-server
   pointsman demo --json | jq .ok";
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -136,6 +139,26 @@ pub struct Serve {
     /// What is logged: error, warn, info, debug, trace, or per room as in `info,pointsman::residency=debug`
     #[arg(long, env = "POINTSMAN_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
+}
+
+/// `demo`
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Demo {
+    /// What the models are in [default: lmstudio]
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<Engine>,
+    /// The program, for `--engine llama-server` [default: the llama-server in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub llama_server: Option<PathBuf>,
+}
+
+/// What the demonstration's models are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// An emulated LM Studio, in this program.
+    Lmstudio,
+    /// llama.cpp's server, a real engine, which has to be installed.
+    LlamaServer,
 }
 
 /// Where the configuration is.
@@ -183,12 +206,54 @@ pub enum Models {
         /// Its id, its key, the beginning of its name, or an alias
         model: String,
     },
+    /// Print the models as a client's configuration, or write them into the client's own file
+    ///
+    /// `auto` comes first, with the largest context of all language models. What a provider does not say of a model is
+    /// filled in: 128000 tokens of context, 8192 of output, reasoning if its name has `reasoning`, `r1` or `think`, cost 0.
+    #[command(after_long_help = EXPORT_EXAMPLES)]
+    Export(Export),
+}
+
+/// `models export`
+#[derive(Debug, ClapArgs)]
+pub struct Export {
+    /// Whose configuration it is to be
+    #[arg(long, value_name = "FORMAT")]
+    pub format: ExportFormat,
+    /// Update this file instead of printing, and only if something changed
+    ///
+    /// Of a client's file only the provider `pointsman` is replaced, and of that not what you have set yourself: its key,
+    /// headers and time-out. Everything else stays as it is, comments too. A file that is not there is made.
+    #[arg(long, value_name = "PATH")]
+    pub write: Option<PathBuf>,
+}
+
+/// Whose configuration the models are exported as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// OpenClaw: `models.providers.pointsman` of openclaw.json.
+    Openclaw,
+    /// opencode: `provider.pointsman` of opencode.json or opencode.jsonc.
+    Opencode,
+    /// All that is known, for scripts.
+    Json,
 }
 
 const LOAD_EXAMPLES: &str = "\
 Examples:
   pointsman models load gpt-oss
   pointsman models load qwen3-8b --context-length 32768 --pin";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  pointsman models export --format openclaw
+  pointsman models export --format openclaw --write ~/.openclaw/openclaw.json
+  pointsman models export --format opencode --write ~/.config/opencode/opencode.json
+  pointsman models export --format json | jq -r '.models[].id'
+  pointsman models export --format opencode --url http://192.168.1.20:8484
+
+Clients are told the address that this command reaches the gateway at. In the client, choose the model
+`pointsman/auto`, or any other of the list.";
 
 /// `config`
 #[derive(Debug, Subcommand)]
@@ -230,10 +295,16 @@ mod tests {
         for line in [
             "serve --config x.toml --listen 127.0.0.1:1 --data-dir /d --log-format json --log debug",
             "demo --json",
+            "demo --engine lmstudio",
+            "demo --engine llama-server --llama-server /opt/llama-server --json",
+            "demo --llama-server llama-server",
             "doctor --url http://x",
             "models list --json",
             "models load gpt-oss --context-length 4096 --pin",
             "models unload gpt-oss",
+            "models export --format openclaw",
+            "models export --format opencode --write x.json --json",
+            "models export --format json",
             "why",
             "why r1 --json",
             "config check --config x.toml",
@@ -241,9 +312,16 @@ mod tests {
             let words = std::iter::once("pointsman").chain(line.split(' '));
             assert!(Args::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in
-            ["", "serve --listen nowhere", "models load", "models load x --context-length 0", "frobnicate"]
-        {
+        for line in [
+            "",
+            "serve --listen nowhere",
+            "models load",
+            "models load x --context-length 0",
+            "demo --engine ollama",
+            "models export",
+            "models export --format yaml",
+            "frobnicate",
+        ] {
             let words = std::iter::once("pointsman").chain(line.split(' ').filter(|it| !it.is_empty()));
             assert_eq!(Args::try_parse_from(words).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -3,10 +3,15 @@
 //! Reads and asks; changes nothing, loads nothing into a model server. Works with a running gateway, which it asks, and
 //! without one, where it looks for itself. Each part gathers facts (shell) and judges them (pure).
 
+mod configured;
 mod finding;
 mod gateway;
+mod llama_server;
+mod lmstudio;
 mod models;
+mod ollama;
 mod place;
+mod probe;
 mod provider;
 mod skills;
 
@@ -16,7 +21,9 @@ use super::args::Global;
 use super::output::Output;
 use super::{Success, configuration, place as place_of};
 use crate::config::{Config, Errors};
+use configured::Configured;
 use finding::{Examination, Finding};
+use probe::Probed;
 
 /// Looks at everything.
 pub(super) async fn run(
@@ -39,20 +46,16 @@ async fn examine(global: &Global, config: &Config) -> anyhow::Result<Vec<Finding
     let place = place_of(global, config);
     let (found, status) = gateway::look(global, config, place).await?;
     findings.extend(found);
-    for (name, provider) in &config.providers {
-        let probed = provider::probe(provider).await?;
-        findings.extend(provider::judge(name, provider, &probed));
-        if let provider::Probed::LmStudio { models, lists_unloaded } = &probed {
-            let configured = |key: &str| {
-                config
-                    .residency
-                    .models
-                    .get(&crate::id::ModelId::of(name, key))
-                    .and_then(|it| it.context_length)
-            };
-            findings.extend(models::judge(models, *lists_unloaded, &configured));
+    let mut answered = Vec::new();
+    for configured in Configured::all(config) {
+        let probed = probe::probe(&configured).await?;
+        findings.extend(provider::judge(&configured, &probed));
+        if let Probed::Server(facts) = probed {
+            answered.push((configured, facts));
         }
     }
+    findings.extend(provider::bypassing(&answered));
+    findings.extend(models::judge(&answered));
     let skills = match status {
         Some(status) => Ok(status.skills),
         None => skills::load(config).await,
@@ -84,3 +87,6 @@ fn unreadable(errors: &Errors) -> Vec<Finding> {
     };
     errors.problems.iter().map(finding).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! `pointsman models`: what can be served and what is in memory, and a person's wishes to change it.
+//! `pointsman models`: what can be served and what is in memory, and a person's wishes to change it. Telling clients of
+//! it is a command of its own ([`super::export`]).
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::args::{Global, Models};
 use super::client::Patience;
 use super::output::{FAINT, GOOD, ODD, Output, paint, table};
-use super::{Success, client};
+use super::{Success, client, export};
 use crate::admin::view::{self, LoadOrder, UnloadOrder, Wished};
 
 /// How often the spinner turns.
@@ -39,6 +40,7 @@ pub(super) async fn run(global: &Global, command: Models, output: &mut Output) -
                     .await?;
             output.value(&wished, || vec![became(&wished, "is unloaded")]);
         }
+        Models::Export(order) => export::run(global, &gateway, &order, output).await?,
     }
     Ok(Success::Yes)
 }
@@ -135,6 +137,8 @@ mod tests {
             max_context: None,
             size_bytes: Some(12_109_565_632),
             load_seconds: None,
+            input_cost: None,
+            output_cost: None,
             instances: vec![instance],
         };
         let expected = [

@@ -11,6 +11,7 @@ use serde_path_to_error::Segment;
 use toml::de::{DeTable, DeValue};
 
 use super::period::Period;
+use super::size::Size;
 use super::{Problem, Secret};
 
 /// Wrong keys that are named at once; each costs another reading of the file.
@@ -58,25 +59,35 @@ pub struct Defaults {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// What kind of server it is.
-    #[serde(default)]
-    pub kind: Kind,
-    /// Its address, with or without `/v1`.
+    /// What kind of server it is. Unless written, what answers at its address decides.
+    pub kind: Option<Kind>,
+    /// Its address, with or without `/v1`. Only LM Studio, llama-server and Ollama have a usual one.
     pub url: Option<String>,
     /// Its API key.
     pub key: Option<Secret>,
     /// Who loads and unloads its models.
     #[serde(default)]
     pub residency: Mode,
+    /// The memory that its models are in; servers that share a device share `[residency.DEVICE]`. Unless written, `local`
+    /// for servers on this machine, else one of its own that is called like the provider.
+    pub device: Option<String>,
+    /// Its models run on the user's own machines; unless written, where its address is on this machine or in a private
+    /// network.
+    pub local: Option<bool>,
 }
 
 /// What kind of server a provider is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// LM Studio.
-    #[default]
     Lmstudio,
+    /// llama.cpp's server, as a router or with a single model.
+    LlamaServer,
+    /// Ollama.
+    Ollama,
+    /// Any other server that speaks OpenAI's protocol, on this machine or elsewhere.
+    Openai,
 }
 
 /// Who loads and unloads a provider's models.
@@ -96,6 +107,8 @@ pub enum Mode {
 pub struct Residency {
     /// Language models in memory at once; 1 unless written.
     pub max_loaded: Option<NonZeroU32>,
+    /// Memory for models, as "24GiB": in place of `max_loaded`, as many are loaded as fit by their size and a margin.
+    pub memory: Option<Size>,
     /// Embedding models in memory at once; 2 unless written.
     pub max_loaded_embeddings: Option<NonZeroU32>,
     /// Requests that may wait for models; 512 unless written.
@@ -130,6 +143,12 @@ pub struct Model {
     pub context_length: Option<NonZeroU32>,
     /// Other names for it.
     pub aliases: Vec<String>,
+    /// It runs on the user's own machines, whatever its provider's address.
+    pub local: Option<bool>,
+    /// Price of a million tokens of the prompt, in your currency.
+    pub input_cost: Option<f32>,
+    /// Price of a million tokens of the answer, in your currency.
+    pub output_cost: Option<f32>,
 }
 
 /// `[limits]`
@@ -343,7 +362,7 @@ listen = 8484
 stream_grace = "soon"
 body_bytes_max = 0
 [providers.lmstudio]
-kind = "ollama"
+kind = "olama"
 url = "http://127.0.0.1:1234"
 [models."openai/gpt-oss"]
 aliases = ["a", 2]
@@ -453,8 +472,16 @@ laptop = 4711
 
     #[test]
     fn what_the_example_gives_as_the_default_is_the_default() {
-        let examples =
-            ["data_dir", "allowed_hosts", "model", "fallbacks", "key", "max_wait", "context_length"];
+        let examples = [
+            "data_dir",
+            "allowed_hosts",
+            "model",
+            "fallbacks",
+            "key",
+            "max_wait",
+            "context_length",
+            "memory",
+        ];
         let examples = [&examples[..], &["aliases", "grants", "settings", "priority", "laptop"]].concat();
         let given = |line: &&str| !examples.iter().any(|key| line.starts_with(&format!("{key} = ")));
         let text = example();
@@ -466,7 +493,7 @@ laptop = 4711
         let (written, default) = (resolve(&lines.join("\n")), resolve(""));
         assert_eq!(written.listen, default.listen);
         assert_eq!(written.providers, default.providers);
-        assert_eq!(written.residency, default.residency);
+        assert_eq!(written.devices, default.devices);
         assert_eq!(format!("{:?}", written.exchange), format!("{:?}", default.exchange));
         assert_eq!(format!("{:?}", written.skills.limits), format!("{:?}", default.skills.limits));
         assert_eq!(format!("{:?}", written.sessions), format!("{:?}", default.sessions));

@@ -1,28 +1,25 @@
 //! From what is written, in the file and the environment, to what is true. Nothing is left optional that must be there,
 //! and everything that is wrong is found in one go.
 
+mod providers;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::env::{self, Env};
 use super::file::{self, File};
 use super::period::Period;
-use super::{Config, Kind, Overrides, Problem, Provider};
+use super::{Config, Device, Overrides, Problem, Provider};
 use crate::grant::Grant;
 use crate::id::ModelId;
 use crate::ingress::keys::Keys;
-use crate::provider::lmstudio;
 use crate::{exchange, ingress, residency, route, session, skill};
 
 /// Where clients connect unless something else is said.
 const LISTEN: &str = "127.0.0.1:8484";
-
-/// Where LM Studio listens unless something else is said.
-const LMSTUDIO: &str = "http://127.0.0.1:1234";
-
-/// The device of providers on this machine.
-const LOCAL: &str = "local";
 
 /// Collects what is wrong.
 #[derive(Default)]
@@ -46,12 +43,11 @@ pub(super) fn resolve(
             format!("listening on {listen} lets others in: give each client a key under [keys]"),
         );
     }
-    let mode = file.providers.values().next().map(|provider| provider.residency).unwrap_or_default();
-    let (name, provider) = provider(&file, env, &mut problems);
+    let providers = providers::providers(&file, env, &mut problems);
     let config = Config {
         listen,
-        residency: residency(&file, &name, mode, &mut problems),
-        providers: [(name, provider)].into(),
+        devices: devices(&file, &providers, &mut problems),
+        providers,
         aliases: aliases(&file),
         routes: route::Config {
             model: env.default_model.clone().or_else(|| file.defaults.model.clone()),
@@ -84,66 +80,31 @@ fn listen(file: &File, env: &Env, overrides: &Overrides, problems: &mut Problems
     })
 }
 
-fn provider(file: &File, env: &Env, problems: &mut Problems) -> (String, Provider) {
-    if file.providers.len() > 1 {
-        let names: Vec<_> = file.providers.keys().map(String::as_str).collect();
-        problems.add("providers", format!("only one is served yet, and there are {}", names.join(", ")));
+/// Each device with what is written of it; a table for a device that no provider is on would change nothing.
+fn devices(file: &File, providers: &BTreeMap<String, Provider>, problems: &mut Problems) -> Vec<Device> {
+    let names = providers::devices(providers);
+    for device in file.residency.keys().filter(|device| !names.contains(device)) {
+        let message = format!("no provider is on this device; there are {}", names.join(", "));
+        problems.add(&format!("residency.{device}"), message);
     }
-    let (name, written) = match file.providers.iter().next() {
-        Some((name, written)) => (name.clone(), Some(written)),
-        None => ("lmstudio".to_owned(), None),
+    let device = |name: String| {
+        let on_it = providers.iter().filter(|(_, provider)| provider.device == name);
+        let on_it: Vec<String> = on_it.map(|(provider, _)| provider.clone()).collect();
+        let written = file.residency.get(&name).cloned().unwrap_or_default();
+        Device { residency: residency(written, models(file, &on_it)), providers: on_it, name }
     };
-    if name.contains('/') || name.is_empty() {
-        problems.add(
-            &format!("providers.{name}"),
-            "a provider's name is part of its models' ids: no slash in it",
-        );
-    }
-    let written_url = written.and_then(|provider| provider.url.clone());
-    let from_env = written_url.is_none() && env.openai_api_base.is_some();
-    let url = written_url.or_else(|| env.openai_api_base.clone()).unwrap_or_else(|| LMSTUDIO.to_owned());
-    let key_path = if from_env { env::OPENAI_API_BASE.to_owned() } else { format!("providers.{name}.url") };
-    let url = root(&url, &key_path, problems);
-    // A server that only OpenAI's variable names is told OpenAI's key, and LM Studio's token only where there is no other.
-    let openai_key = env.openai_api_key.clone().filter(|_| from_env);
-    let key =
-        written.and_then(|provider| provider.key.clone()).or(openai_key).or_else(|| env.lm_api_token.clone());
-    (name, Provider { kind: Kind::Lmstudio, url, key })
+    names.into_iter().map(device).collect()
 }
 
-/// A server's root, if the address is one.
-fn root(url: &str, key: &str, problems: &mut Problems) -> String {
-    let root = lmstudio::root(url);
-    // What is wrong with an address is printed and logged, a password must not be.
-    if root
-        .split_once("://")
-        .map_or(root, |(_, rest)| rest)
-        .split('/')
-        .next()
-        .is_some_and(|it| it.contains('@'))
-    {
-        problems.add(key, "no user or password in a server's address: write its key as the provider's `key`");
-        return String::new();
-    }
-    let valid = root
-        .parse::<http::Uri>()
-        .is_ok_and(|uri| uri.authority().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
-    if !valid {
-        problems.add(key, format!("{url:?} is no address of a server; write {LMSTUDIO:?}"));
-    }
-    root.to_owned()
-}
-
-fn residency(file: &File, provider: &str, mode: file::Mode, problems: &mut Problems) -> residency::Config {
-    for device in file.residency.keys().filter(|device| *device != LOCAL) {
-        problems
-            .add(&format!("residency.{device}"), format!("only the device {LOCAL:?} is looked after yet"));
-    }
-    let written = file.residency.get(LOCAL).cloned().unwrap_or_default();
+fn residency(
+    written: file::Residency,
+    models: BTreeMap<ModelId, residency::ModelConfig>,
+) -> residency::Config {
     let default = residency::Config::default();
     let or = |period: Option<Period>, default: Duration| period.map_or(default, |period| period.0);
     residency::Config {
         max_loaded: written.max_loaded.unwrap_or(default.max_loaded),
+        memory: written.memory.map(|size| size.0),
         max_loaded_embeddings: written.max_loaded_embeddings.unwrap_or(default.max_loaded_embeddings),
         max_queue: written.max_queue.map_or(default.max_queue, usize::from),
         max_queue_per_session: written
@@ -159,24 +120,36 @@ fn residency(file: &File, provider: &str, mode: file::Mode, problems: &mut Probl
         slow_client: or(written.slow_client, default.slow_client),
         shutdown_timeout: or(written.shutdown_timeout, default.shutdown_timeout),
         wish_lasts: default.wish_lasts,
-        mode: match mode {
-            file::Mode::Gateway => residency::Mode::Gateway,
-            file::Mode::Provider => residency::Mode::Provider,
-        },
-        models: models(file, provider),
+        models,
     }
 }
 
-/// Model settings by full id: a name without the provider in front is taken to be its key.
-fn models(file: &File, provider: &str) -> std::collections::BTreeMap<ModelId, residency::ModelConfig> {
-    let id = |name: &String| match name.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')) {
-        Some(_) => ModelId::new(name.as_str()),
-        None => ModelId::of(provider, name),
-    };
+/// Model settings by full id: a name without a provider in front is taken to be a key, of each of them.
+fn models(file: &File, providers: &[String]) -> BTreeMap<ModelId, residency::ModelConfig> {
     let settings = |model: &file::Model| residency::ModelConfig {
-        context_length: model.context_length.map(std::num::NonZeroU32::get),
+        context_length: model.context_length.map(NonZeroU32::get),
+        local: model.local,
+        input_cost: model.input_cost,
+        output_cost: model.output_cost,
     };
-    file.models.iter().map(|(name, model)| (id(name), settings(model))).collect()
+    let is_whole = |name: &str| {
+        let prefix = name.split_once('/').map(|(prefix, _)| prefix);
+        prefix.is_some_and(|prefix| {
+            file.providers.contains_key(prefix) || providers.iter().any(|it| it == prefix)
+        })
+    };
+    let mut models = BTreeMap::new();
+    // Keys first: what is written of one server's model goes before what is written of the model wherever it is.
+    for (name, model) in file.models.iter().filter(|(name, _)| !is_whole(name)) {
+        models.extend(providers.iter().map(|provider| (ModelId::of(provider, name), settings(model))));
+    }
+    for (name, model) in file.models.iter().filter(|(name, _)| is_whole(name)) {
+        let id = ModelId::new(name.as_str());
+        if providers.iter().any(|provider| provider == id.provider()) {
+            models.insert(id, settings(model));
+        }
+    }
+    models
 }
 
 fn aliases(file: &File) -> Vec<(String, String)> {
@@ -188,7 +161,7 @@ fn aliases(file: &File) -> Vec<(String, String)> {
 
 fn sessions(file: &File) -> session::table::Config {
     let default = session::table::Config::default();
-    let local = file.residency.get(LOCAL);
+    let local = file.residency.get(providers::LOCAL);
     let written = |get: fn(&file::Residency) -> Option<Period>| local.and_then(get).map(|period| period.0);
     session::table::Config {
         turn_timeout: written(|local| local.turn_timeout).unwrap_or(default.turn_timeout),
@@ -300,7 +273,6 @@ impl Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
 
     fn check(text: &str, env: &Env) -> Result<Config, Vec<String>> {
         let file: File = toml::from_str(text).map_err(|error| vec![error.message().to_owned()])?;
@@ -312,55 +284,14 @@ mod tests {
     fn nothing_needs_to_be_written() {
         let config = check("", &Env::default()).unwrap();
         assert_eq!(config.listen.to_string(), LISTEN);
-        assert_eq!(config.providers["lmstudio"].url, LMSTUDIO);
+        assert_eq!(config.providers["lmstudio"].url, providers::LMSTUDIO);
         assert!(config.routes.route_named_models);
-        assert_eq!(config.residency, residency::Config::default());
-    }
-
-    #[test]
-    fn the_environment_names_the_server_and_its_key() {
-        let env = |base: &str| Env {
-            openai_api_base: Some(base.to_owned()),
-            openai_api_key: Some(Secret::new("k")),
-            ..Env::default()
-        };
-        for base in [
-            "http://box:99",
-            "http://box:99/",
-            "http://box:99/v1",
-            "http://box:99/v1/",
-            "http://box:99/api/v1",
-        ] {
-            let provider = &check("", &env(base)).unwrap().providers["lmstudio"];
-            assert_eq!(
-                (provider.url.as_str(), provider.key.as_ref().map(Secret::reveal)),
-                ("http://box:99", Some("k"))
-            );
-        }
-        let written = "[providers.mine]\nurl = \"http://other:1\"";
-        let provider = &check(written, &env("http://box:99")).unwrap().providers["mine"];
-        assert_eq!((provider.url.as_str(), &provider.key), ("http://other:1", &None));
-        let token = Env { lm_api_token: Some(Secret::new("t")), ..Env::default() };
-        assert_eq!(check("", &token).unwrap().providers["lmstudio"].key, Some(Secret::new("t")));
-        let both = |base: Option<&str>| Env {
-            openai_api_base: base.map(str::to_owned),
-            openai_api_key: Some(Secret::new("k")),
-            ..token.clone()
-        };
-        for (base, key) in [(Some("http://box:99"), "k"), (None, "t")] {
-            let provider = &check("", &both(base)).unwrap().providers["lmstudio"];
-            assert_eq!(provider.key, Some(Secret::new(key)), "{base:?}");
-        }
-    }
-
-    #[test]
-    fn no_password_stands_in_an_address() {
-        for url in ["http://me:pw@box:1", "https://me@box/v1", "me:pw@box"] {
-            let file: File = toml::from_str(&format!("[providers.a]\nurl = {url:?}")).unwrap();
-            let problems = resolve(file, &Env::default(), &Overrides::default(), None).unwrap_err();
-            assert!(problems.iter().all(|it| !it.message.contains("pw")), "{problems:?}");
-            assert_eq!(problems[0].key.as_deref(), Some("providers.a.url"));
-        }
+        let [device] = config.devices.as_slice() else { panic!("{:?}", config.devices) };
+        assert_eq!(
+            (device.name.as_str(), device.providers.as_slice()),
+            ("local", &["lmstudio".to_owned()][..])
+        );
+        assert_eq!(device.residency, residency::Config::default());
     }
 
     #[test]
@@ -379,6 +310,7 @@ mod tests {
             [providers.a]
             url = "nonsense"
             [providers.b]
+            kind = "openai"
             [residency.elsewhere]
             [skills.x]
             grants = ["models", "everything"]
@@ -388,8 +320,8 @@ mod tests {
         let keys = check(text, &Env::default()).unwrap_err();
         let expected = [
             "keys",
-            "providers",
             "providers.a.url",
+            "providers.b.url",
             "residency.elsewhere",
             "limits.skills",
             "skills.x.grants",
@@ -412,10 +344,30 @@ mod tests {
 
     #[test]
     fn models_are_meant_with_or_without_their_provider() {
-        let text = "[models.\"openai/gpt-oss-20b\"]\ncontext_length = 32768\naliases = [\"big\"]\n[models.\"lmstudio/x\"]";
+        let text = r#"
+            [providers.lmstudio]
+            [providers.llama]
+            kind = "llama-server"
+            [models."openai/gpt-oss-20b"]
+            context_length = 32768
+            aliases = ["big"]
+            [models."lmstudio/openai/gpt-oss-20b"]
+            context_length = 8192
+            [models."llama/x"]
+            input_cost = 0.5
+            local = false
+        "#;
         let config = check(text, &Env::default()).unwrap();
-        let ids: Vec<_> = config.residency.models.keys().map(ModelId::as_str).collect();
-        assert_eq!(ids, ["lmstudio/openai/gpt-oss-20b", "lmstudio/x"]);
+        let models = &config.devices[0].residency.models;
+        let found: Vec<_> = models.iter().map(|(id, model)| (id.as_str(), model.context_length)).collect();
+        let expected = [
+            ("llama/openai/gpt-oss-20b", Some(32768)),
+            ("llama/x", None),
+            ("lmstudio/openai/gpt-oss-20b", Some(8192)),
+        ];
+        assert_eq!(found, expected);
+        let priced = &models[&ModelId::new("llama/x")];
+        assert_eq!((priced.local, priced.input_cost, priced.output_cost), (Some(false), Some(0.5), None));
         assert_eq!(config.aliases, [("big".to_owned(), "openai/gpt-oss-20b".to_owned())]);
     }
 }

@@ -2,6 +2,7 @@
 //! retry, the next candidate, the fallbacks; only the last of them leaves the client with an error.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
@@ -23,8 +24,15 @@ use crate::wire::compose::{self, Composed};
 use crate::wire::fault::{self, Class};
 use crate::wire::sse::Decoder;
 
-/// How often one attempt is made: once more where its instance was gone or its provider stumbled.
+/// How often one attempt is made: once more where its provider stumbled.
 const TRIES: usize = 2;
+
+/// How often where its instance was gone. A provider may list a model for a moment after its process has died, so the
+/// first look may find the old instance once more.
+const TRIES_GONE: usize = 3;
+
+/// How long the provider is given before the last of those tries; llama-server notices within 15 ms.
+const NOTICES: Duration = Duration::from_millis(100);
 
 /// A provider's answer, as far as it has to be there before anything is forwarded.
 pub(super) struct Answer {
@@ -49,8 +57,10 @@ enum Failed {
     NotThisModel(Error),
     /// It may not push other models out now; nothing has failed.
     WouldSwap(Error),
-    /// The same attempt may do better: the instance was not there, or the provider stumbled.
+    /// The same attempt may do better: the provider stumbled.
     Again(Error),
+    /// The same attempt may do better: the instance was not there.
+    Gone(Error),
     /// It is the request's own fault.
     Stop(Error),
 }
@@ -71,7 +81,9 @@ pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
             Ok(answer) => return Ok(answer),
             Err(Failed::Stop(error)) => return Err(error),
             Err(Failed::WouldSwap(error)) => would_swap = would_swap.or(Some(error)),
-            Err(Failed::Next(error) | Failed::Again(error)) => first_failure = first_failure.or(Some(error)),
+            Err(Failed::Next(error) | Failed::Again(error) | Failed::Gone(error)) => {
+                first_failure = first_failure.or(Some(error))
+            }
             Err(Failed::NotThisModel(error)) => {
                 not_loadable.push(&attempt.model);
                 first_failure = first_failure.or(Some(error));
@@ -91,9 +103,14 @@ async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
     };
     job.account.begin(attempt, sent);
     let mut tried = once(job, attempt).await;
-    for _ in 1..TRIES {
-        let Err(Failed::Again(error)) = &tried else { break };
-        tracing::debug!(request = %job.account.id, "asking again: {error}");
+    for tries in 1..TRIES_GONE {
+        match &tried {
+            Err(Failed::Again(_)) if tries >= TRIES => break,
+            Err(Failed::Gone(_)) if tries >= TRIES => tokio::time::sleep(NOTICES).await,
+            Err(Failed::Again(_) | Failed::Gone(_)) => {}
+            _ => break,
+        }
+        tracing::debug!(request = %job.account.id, "asking again");
         // Until the owner has seen the last try's end, the gate of an instance that is gone may still be open.
         job.account.gateway.residency.settled().await;
         tried = once(job, attempt).await;
@@ -295,7 +312,7 @@ fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
     match job.account.gateway.residency.directory().exact(named) {
         Some(other) if other.id != *lease.model() => {
             let message = format!("{named} answered in the place of {}, which is gone", lease.instance());
-            Err(Failed::Again(Error::new(Fault::Provider, 503, "wrong_model", message)))
+            Err(Failed::Gone(Error::new(Fault::Provider, 503, "wrong_model", message)))
         }
         _ => Ok(()),
     }
@@ -304,7 +321,7 @@ fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
 /// What a provider's refusal means: its texts and statuses say whether another try can help.
 fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
     match fault::class(&error.message) {
-        Class::Gone => ended(lease, End::Gone, Failed::Again(error)),
+        Class::Gone => ended(lease, End::Gone, Failed::Gone(error)),
         Class::ContextOverflow => ended(lease, End::Failed, Failed::Stop(error)),
         Class::Other if matches!(status, 408 | 429 | 500..) => {
             ended(lease, End::Failed, Failed::Again(error))
@@ -336,6 +353,7 @@ fn refused(refused: Refused) -> Failed {
         Reason::UnknownModel => (Fault::Provider, 404, "model_not_found"),
         Reason::WouldSwap => (Fault::Gateway, 503, "would_swap"),
         Reason::WantsPinned => (Fault::Gateway, 503, "models_pinned"),
+        Reason::NotOurs => (Fault::Gateway, 503, "not_ours"),
         Reason::ShuttingDown => (Fault::Gateway, 503, "shutting_down"),
     };
     let mut error = Error::new(fault, status, code, refused.to_string());
@@ -357,6 +375,7 @@ impl Failed {
             | Self::NotThisModel(error)
             | Self::WouldSwap(error)
             | Self::Again(error)
+            | Self::Gone(error)
             | Self::Stop(error) => error,
         }
     }

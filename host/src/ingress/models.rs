@@ -1,4 +1,9 @@
-//! `/v1/models`: what clients may name. The virtual model `auto` is first: the session's default, unless a skill routes.
+//! `/v1/models`: what clients may name, each as [`discovery`](crate::discovery) tells clients of it. The virtual model
+//! `auto` is first: the session's default, unless a skill routes.
+//!
+//! OpenAI's own list says nothing of what a model takes, and every client that wants to know has its own word for it:
+//! the context is here as `context_length`, `context_window` (OpenClaw's discovery reads either) and `max_model_len`
+//! (vLLM's). Nothing here decides anything: fallbacks are for clients to read.
 
 use std::sync::Arc;
 
@@ -8,10 +13,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::routes::refused;
+use crate::discovery::{Card, cards};
 use crate::error::Error;
 use crate::exchange::Gateway;
-use crate::model::{Kind, Model};
-use crate::route::AUTO;
 
 /// One model as OpenAI lists it, with what local clients ask for besides.
 #[derive(Debug, Serialize)]
@@ -20,12 +24,21 @@ struct Listed {
     object: &'static str,
     created: u64,
     owned_by: String,
+    name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     context_length: Option<u32>,
-    input_modalities: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_window: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_model_len: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u32>,
+    input_modalities: &'static [&'static str],
+    capabilities: Vec<&'static str>,
     #[serde(rename = "type")]
     kind: &'static str,
     loaded: bool,
+    fallback: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,47 +50,41 @@ struct List {
 /// `GET /v1/models`
 pub async fn list(State(gateway): State<Arc<Gateway>>) -> Response {
     let directory = gateway.residency.directory();
-    let mut data = vec![auto(directory.models())];
-    data.extend(directory.models().iter().map(listed));
+    let data = cards(directory.models()).into_iter().map(Listed::of).collect();
     Json(List { object: "list", data }).into_response()
 }
 
-/// `GET /v1/models/{id}`
+/// `GET /v1/models/{id}`: by the name that the list gives, or any other that names a model in full.
 pub async fn one(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Response {
     let directory = gateway.residency.directory();
-    if id.eq_ignore_ascii_case(AUTO) {
-        return Json(auto(directory.models())).into_response();
-    }
-    match directory.exact(&id) {
-        Some(model) => Json(listed(model)).into_response(),
+    let listed = cards(directory.models()).into_iter().find(|card| card.id.eq_ignore_ascii_case(&id));
+    match listed.or_else(|| directory.exact(&id).map(Card::of)) {
+        Some(card) => Json(Listed::of(card)).into_response(),
         None => refused(&Error::unknown_model(&id, "those of GET /v1/models")),
     }
 }
 
-/// It takes images, so that clients send them and a skill can route them, and the largest context there is.
-fn auto(models: &[Model]) -> Listed {
-    let languages = models.iter().filter(|model| model.kind == Kind::Language);
-    Listed {
-        id: AUTO.to_owned(),
-        object: "model",
-        created: 0,
-        owned_by: "pointsman".to_owned(),
-        context_length: languages.filter_map(|model| model.max_context).max(),
-        input_modalities: vec!["text", "image"],
-        kind: Kind::Language.as_str(),
-        loaded: true,
-    }
-}
+// === impl Listed ===
 
-fn listed(model: &Model) -> Listed {
-    Listed {
-        id: model.id.key().to_owned(),
-        object: "model",
-        created: 0,
-        owned_by: model.id.provider().to_owned(),
-        context_length: model.max_context,
-        input_modalities: if model.vision { vec!["text", "image"] } else { vec!["text"] },
-        kind: model.kind.as_str(),
-        loaded: model.is_resident(),
+impl Listed {
+    fn of(card: Card) -> Self {
+        // LM Studio's words.
+        let capabilities = [("vision", card.vision), ("tool_use", card.tools), ("reasoning", card.reasoning)];
+        Self {
+            owned_by: card.owner().to_owned(),
+            input_modalities: card.input_modalities(),
+            id: card.id,
+            object: "model",
+            created: 0,
+            name: card.name,
+            context_length: card.context_tokens,
+            context_window: card.context_tokens,
+            max_model_len: card.context_tokens,
+            max_output_tokens: card.output_tokens,
+            capabilities: capabilities.into_iter().filter(|(_, has)| *has).map(|(word, _)| word).collect(),
+            kind: card.kind.as_str(),
+            loaded: card.loaded,
+            fallback: card.fallbacks.iter().map(|it| it.as_str()).collect(),
+        }
     }
 }

@@ -1,61 +1,44 @@
 //! LM Studio by its native REST interface, version 1; version 0 as a second witness of what is still loading, and as
-//! the fallback for servers that have no version 1, which can be listed but neither loaded nor unloaded.
+//! the fallback for servers older than 0.4, which can be listed but neither loaded nor unloaded.
 //!
 //! A load is never repeated here: every load makes another instance. Lists and unloads are repeated once where a pooled
 //! connection broke before any answer (the server closes idle connections after 5 s).
 
+mod old;
+
 use std::collections::HashSet;
-use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::{Answer, Error, Listed, LoadRequest, Loaded, Provider, Readiness, Resident, Settings};
+use super::server::{self, Server};
+use super::{
+    Answer, ConnectError, Control, Error, LISTED_MAX, Listed, LoadRequest, Loaded, Provider, Readiness,
+    Resident, Settings,
+};
 use crate::id::InstanceId;
 use crate::model::Kind;
 use crate::wire::lmstudio::{self as wire, Fault, FaultClass};
+
+pub use super::Locality;
 
 /// One LM Studio server.
 #[derive(Debug)]
 pub struct LmStudio {
     name: String,
-    base: String,
-    token: Option<String>,
+    server: Server,
     locality: Locality,
-    client: Client,
     /// It has no second witness, and is not asked for it again.
     has_no_witness: AtomicBool,
+    /// Its last list was one of version 0: it is older than loads over HTTP.
+    is_old: AtomicBool,
 }
-
-/// Whether a server's models run on the user's own machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locality {
-    /// They do.
-    Local,
-    /// They do not.
-    Remote,
-}
-
-/// The client for this server could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot set up the HTTP client")]
-pub struct ConnectError(#[from] reqwest::Error);
-
-/// Idle connections are given up before the server does, at 5 s.
-const POOL_IDLE: Duration = Duration::from_secs(4);
-
-/// How long a connection may take; the server is on this machine or beside it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the second witness may take; without it a list is only less exact.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes of an answer: a list of a thousand models is under one MiB.
-const ANSWER_MAX: usize = 8 * 1024 * 1024;
+/// Where version 0 lists models.
+const OLD_LIST: &str = "/api/v0/models";
 
 /// A server's root: its address without `/v1` or `/api/v1` and without slashes at its end.
 pub fn root(url: &str) -> &str {
@@ -79,45 +62,26 @@ impl LmStudio {
         token: Option<String>,
         locality: Locality,
     ) -> Result<Self, ConnectError> {
-        let client = Client::builder()
-            .no_proxy()
-            .pool_idle_timeout(POOL_IDLE)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()?;
-        let base = root(url);
-        let has_no_witness = AtomicBool::new(false);
-        Ok(Self { name: name.to_owned(), base: base.to_owned(), token, locality, client, has_no_witness })
-    }
-
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}{path}", self.base));
-        match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        }
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let body = twice(|| send(self.request(Method::GET, path))).await?;
-        read(&body)
-    }
-
-    fn post(&self, path: &str, body: &impl Serialize) -> RequestBuilder {
-        self.request(Method::POST, path).json(body)
+        Ok(Self {
+            name: name.to_owned(),
+            server: Server::new(root(url), token, refusal)?,
+            locality,
+            has_no_witness: AtomicBool::new(false),
+            is_old: AtomicBool::new(false),
+        })
     }
 
     async fn list_models(&self) -> Result<Vec<Listed>, Error> {
-        let models = self.get::<wire::Models>("/api/v1/models");
+        let models = self.server.get::<wire::Models>("/api/v1/models");
         let (models, witness) = futures_util::future::join(models, self.witness()).await;
-        match (models, witness) {
-            (Ok(models), witness) => {
+        match models {
+            Ok(models) => {
+                self.is_old.store(false, Ordering::Relaxed);
                 let loading = witness.map(|old| loading(&old)).unwrap_or_default();
-                Ok(models.entries().map(|model| self.listed(model, &loading)).collect())
+                Ok(models.entries().take(LISTED_MAX).map(|model| self.listed(model, &loading)).collect())
             }
-            (Err(Error::Unsupported(_)), Some(old)) => {
-                Ok(old.entries().map(|model| self.listed_by_old(&model)).collect())
-            }
-            (Err(error), _) => Err(error),
+            Err(Error::Unsupported(message)) => self.list_old(witness, &message).await,
+            Err(error) => Err(error),
         }
     }
 
@@ -126,11 +90,29 @@ impl LmStudio {
         if self.has_no_witness.load(Ordering::Relaxed) {
             return None;
         }
-        let witness = tokio::time::timeout(WITNESS_TIMEOUT, self.get("/api/v0/models")).await.ok()?;
+        let witness = tokio::time::timeout(WITNESS_TIMEOUT, self.server.get(OLD_LIST)).await.ok()?;
         if matches!(witness, Err(Error::Unsupported(_))) {
             self.has_no_witness.store(true, Ordering::Relaxed);
         }
         witness.ok()
+    }
+
+    /// The list of a server without version 1, which what it said of version 1 shows it to be: its second witness is
+    /// the only one, and may take its time.
+    async fn list_old(&self, witness: Option<wire::OldModels>, said: &str) -> Result<Vec<Listed>, Error> {
+        let old = match witness {
+            Some(old) => Ok(old),
+            None => self.server.get(OLD_LIST).await,
+        };
+        let old = old.map_err(|error| match error {
+            Error::Unsupported(_) => Error::Unsupported(format!(
+                "{said}: no list of LM Studio's is there, new or old; is `kind` right under `[providers.{}]`?",
+                self.name
+            )),
+            error => error,
+        })?;
+        self.is_old.store(true, Ordering::Relaxed);
+        Ok(old::listed(&old, self.locality))
     }
 
     fn listed(&self, model: wire::Model, loading: &HashSet<String>) -> Listed {
@@ -154,23 +136,6 @@ impl LmStudio {
         }
     }
 
-    fn listed_by_old(&self, model: &wire::OldModel) -> Listed {
-        let settings = Settings { context_length: model.loaded_context_length, ..Settings::default() };
-        let loaded = (model.state == "loaded").then(|| Resident { settings, ..ready(&model.id) });
-        Listed {
-            key: model.id.clone(),
-            display_name: model.id.clone(),
-            kind: if model.kind.starts_with("embedding") { Kind::Embedding } else { Kind::Language },
-            vision: model.kind == "vlm",
-            tool_use: model.capabilities.iter().any(|capability| capability == "tool_use"),
-            reasoning: false,
-            local: self.locality == Locality::Local,
-            max_context: model.max_context_length.filter(|tokens| *tokens > 0),
-            size_bytes: None,
-            instances: loaded.into_iter().collect(),
-        }
-    }
-
     async fn load_model(&self, request: LoadRequest) -> Result<Loaded, Error> {
         let settings = request.settings;
         let body = wire::Load {
@@ -182,8 +147,9 @@ impl LmStudio {
             offload_kv_cache_to_gpu: settings.offload_kv_cache_to_gpu,
             echo_load_config: true,
         };
-        let answer = send(self.post("/api/v1/models/load", &body)).await.map_err(Failure::into_error)?;
-        let loaded: wire::Loaded = read(&answer)?;
+        let answer =
+            self.server.post("/api/v1/models/load", &body).await.map_err(|error| self.mend(error))?;
+        let loaded: wire::Loaded = server::read(&answer)?;
         let config = loaded.load_config.unwrap_or_default();
         let read_back = settings_of(&config);
         if read_back.or(settings) != settings.or(read_back) {
@@ -199,10 +165,22 @@ impl LmStudio {
 
     async fn unload_instance(&self, instance: InstanceId) -> Result<(), Error> {
         let body = wire::Unload { instance_id: instance.as_str() };
-        match twice(|| send(self.post("/api/v1/models/unload", &body))).await {
+        match self.server.post_again("/api/v1/models/unload", &body).await {
             Ok(_) => Ok(()),
             Err(Error::Refused { status: 404, .. } | Error::UnknownModel(_)) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(self.mend(error)),
+        }
+    }
+
+    /// A server without version 1 says only that it does not know the path.
+    fn mend(&self, error: Error) -> Error {
+        match error {
+            Error::Unsupported(message) => Error::Unsupported(format!(
+                "{message}: this LM Studio cannot load or unload over HTTP; update it to 0.4 or newer, or leave loading \
+                 to it with `residency = \"provider\"` under `[providers.{}]`",
+                self.name
+            )),
+            error => error,
         }
     }
 }
@@ -210,6 +188,10 @@ impl LmStudio {
 impl Provider for LmStudio {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn control(&self) -> Control {
+        if self.is_old.load(Ordering::Relaxed) { Control::ListOnly } else { Control::Full }
     }
 
     fn list(&self) -> Answer<'_, Vec<Listed>> {
@@ -225,57 +207,11 @@ impl Provider for LmStudio {
     }
 }
 
-/// A call that got no usable answer.
-enum Failure {
-    /// The connection broke after it was made and before any answer: it may have been a stale one.
-    Broken(String),
-    Said(Error),
-}
-
-// === impl Failure ===
-
-impl Failure {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Broken(message) => Error::Unreachable(message),
-            Self::Said(error) => error,
-        }
-    }
-}
-
-/// Makes a call that may be repeated, and repeats it once if its connection broke.
-async fn twice<T, F>(call: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    match call().await {
-        Err(Failure::Broken(_)) => call().await.map_err(Failure::into_error),
-        result => result.map_err(Failure::into_error),
-    }
-}
-
-/// Sends a request and reads the whole answer; anything that says error is one, whatever its status.
-async fn send(request: RequestBuilder) -> Result<Vec<u8>, Failure> {
-    let mut response = request.send().await.map_err(|error| {
-        let message = chain(&error);
-        if error.is_connect() { Failure::Said(Error::Unreachable(message)) } else { Failure::Broken(message) }
-    })?;
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| Failure::Said(Error::Unreachable(chain(&error))))?
-    {
-        if body.len() + chunk.len() > ANSWER_MAX {
-            return Err(Failure::Said(Error::Malformed("longer than any list".to_owned())));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    match Fault::read(&body) {
-        None if status.is_success() => Ok(body),
-        fault => {
-            let fault = fault.unwrap_or_else(|| Fault::unreadable(&body));
-            Err(Failure::Said(error_of(status.as_u16(), fault)))
-        }
+/// What an answer says is wrong; a successful status does not make an error a success.
+fn refusal(status: u16, body: &[u8]) -> Option<Error> {
+    match Fault::read(body) {
+        None if (200..300).contains(&status) => None,
+        fault => Some(error_of(status, fault.unwrap_or_else(|| Fault::unreadable(body)))),
     }
 }
 
@@ -299,10 +235,6 @@ fn error_of(status: u16, fault: Fault) -> Error {
     }
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::Malformed(error.to_string()))
-}
-
 /// Keys and instances that the second witness says are loading.
 fn loading(old: &wire::OldModels) -> HashSet<String> {
     old.entries().filter(|model| model.state == "loading").map(|model| model.id).collect()
@@ -321,18 +253,8 @@ fn resident(instance: &wire::LoadedInstance, loading: &HashSet<String>) -> Resid
     }
 }
 
-fn ready(id: &str) -> Resident {
-    Resident {
-        id: InstanceId::new(id),
-        readiness: Readiness::Ready,
-        settings: Settings::default(),
-        parallel: None,
-        remaining_ttl: None,
-    }
-}
-
 fn still_loading(id: &str) -> Resident {
-    Resident { readiness: Readiness::Loading, ..ready(id) }
+    Resident { readiness: Readiness::Loading, ..Resident::ready(id) }
 }
 
 fn settings_of(config: &wire::InstanceConfig) -> Settings {
@@ -343,18 +265,6 @@ fn settings_of(config: &wire::InstanceConfig) -> Settings {
         num_experts: config.num_experts,
         offload_kv_cache_to_gpu: config.offload_kv_cache_to_gpu,
     }
-}
-
-/// The error with its causes: the outermost text alone says nothing of use.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The owner: a mailbox around the planner. It reads the clock, hands events in, carries effects out and publishes
+//! The owner of one device: a mailbox around the planner. It reads the clock, hands events in, carries effects out and publishes
 //! snapshots. It decides nothing.
 //!
 //! It never awaits a provider: every call runs beside the mailbox and comes back as an event, so a load of minutes
@@ -16,24 +16,35 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::claim::{Claim, Progress, Purpose, Refused, Stage, Standing, Wish};
 use super::config::Config;
-use super::handle::{Shared, Snapshot};
-use super::lease::{Lease, Note};
-use super::plan::{Effect, Event, Grant, Planner, Ticket};
+use super::handle::Device;
+use super::journal::{Journal, NotKept};
+use super::lease::{Lease, Note, Outbox};
+use super::plan::{
+    Asked, Durability, Effect, Event, Grant, InstanceKey, Loss, Mark, Operation, Planner, ProviderIndex,
+    Ticket,
+};
+use super::publish::Part;
+use super::record::Record;
 use super::report::Report;
 use crate::id::{InstanceId, ModelId, SessionKey, SkillName};
-use crate::provider::{Error, Provider};
+use crate::provider::{Error, LoadRequest, Provider};
 
 /// The owner of one device's residency; `run` must be spawned.
 #[must_use = "nothing is ever granted unless the owner runs"]
 pub struct Actor {
     planner: Planner,
     config: Config,
-    provider: Arc<dyn Provider>,
-    shared: Arc<Shared>,
+    /// In the planner's order.
+    providers: Vec<Arc<dyn Provider>>,
+    part: Part,
+    outbox: Arc<Outbox>,
+    /// The device's name in the journal.
+    name: String,
+    journal: Arc<dyn Journal>,
     messages: mpsc::Receiver<Message>,
     seats: HashMap<Ticket, Seat>,
     wishes: HashMap<Ticket, oneshot::Sender<Result<Standing, Refused>>>,
-    /// Calls to the provider.
+    /// Calls to providers.
     calls: FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>,
     /// Clients that read nothing, by the address of their lease.
     stalls: HashMap<usize, Stall>,
@@ -81,6 +92,9 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an unload may take; measured under a second.
 const UNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a swap waits for its record to be durable; a synced write takes milliseconds.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Sightings of a stalled client further apart than this do not add up.
 const STALL_GAP: Duration = Duration::from_secs(5);
 
@@ -89,16 +103,19 @@ const STALL_GAP: Duration = Duration::from_secs(5);
 impl Actor {
     pub(super) fn new(
         planner: Planner,
-        config: Config,
-        provider: Arc<dyn Provider>,
-        shared: Arc<Shared>,
+        device: Device,
+        part: Part,
+        outbox: Arc<Outbox>,
         messages: mpsc::Receiver<Message>,
     ) -> Self {
         Self {
             planner,
-            config,
-            provider,
-            shared,
+            config: device.config,
+            providers: device.providers,
+            part,
+            outbox,
+            name: device.name,
+            journal: device.journal,
             messages,
             seats: HashMap::new(),
             wishes: HashMap::new(),
@@ -120,7 +137,7 @@ impl Actor {
             match woken {
                 Woken::Note => {}
                 Woken::Timer => self.handle(Event::Tick),
-                Woken::Provider(event) => self.handle(event),
+                Woken::Provider(event) => self.on_answer(event),
                 Woken::Message(Some(message)) => self.on_message(message),
                 Woken::Message(None) => {
                     has_handles = false;
@@ -139,7 +156,7 @@ impl Actor {
             }
         };
         tokio::select! {
-            () = self.shared.outbox.wait() => Woken::Note,
+            () = self.outbox.wait() => Woken::Note,
             message = self.messages.recv(), if has_handles => Woken::Message(message),
             Some(event) = self.calls.next() => Woken::Provider(event),
             () = sleep => Woken::Timer,
@@ -148,7 +165,7 @@ impl Actor {
 
     /// Ends and departures come before whatever their clients ask next.
     fn handle_notes(&mut self) {
-        let notes = self.shared.outbox.take();
+        let notes = self.outbox.take();
         let count = u32::try_from(notes.len()).unwrap_or(u32::MAX);
         for note in notes {
             match note {
@@ -160,7 +177,7 @@ impl Actor {
                 }
             }
         }
-        self.shared.outbox.handled(count, self.planner.turn_count());
+        self.outbox.handled(count, self.planner.turn_count());
     }
 
     fn on_message(&mut self, message: Message) {
@@ -206,7 +223,7 @@ impl Actor {
         for effect in self.planner.handle(now(), event) {
             self.carry_out(effect);
         }
-        self.shared.outbox.handled(0, self.planner.turn_count());
+        self.outbox.handled(0, self.planner.turn_count());
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -231,19 +248,28 @@ impl Actor {
             }
             Effect::Notice(notice) => {
                 tracing::debug!(?notice, "residency");
-                // Nobody has to listen.
-                let _ = self.shared.notices.send(notice);
+                self.part.notify(notice);
             }
-            Effect::AbortStalled(instance) => self.abort_stalled(&instance),
-            Effect::AbortAll => self.shared.outbox.inside(None).iter().for_each(|lease| lease.abort()),
-            Effect::Publish => self.publish(),
+            Effect::AbortStalled(key) => self.abort_stalled(&key),
+            Effect::AbortAll => self.outbox.inside(None).iter().for_each(|lease| lease.abort()),
+            Effect::Publish => self.part.publish(&self.planner, &self.outbox),
             Effect::Stopped => {
                 self.is_stopped = true;
                 self.stopping.drain(..).for_each(|answer| {
                     let _ = answer.send(());
                 });
             }
-            Effect::List(_) | Effect::Load(..) | Effect::Unload(_) => self.call(effect),
+            Effect::List(provider, asked) => self.list(provider, asked),
+            Effect::Load(provider, operation, request) => self.load(provider, operation, request),
+            Effect::Unload(key) => self.unload(key),
+            Effect::Remember(mark, record) => self.remember(mark, &record),
+            Effect::Write(record) => self.journal.write(&self.name, &record),
+            Effect::WriteModels(provider, models) => {
+                if let Some(provider) = self.provider(provider) {
+                    self.journal.write_models(provider.name(), &models);
+                }
+            }
+            Effect::Lost(model, instance, loss) => warn_of(&model, &instance, loss),
         }
     }
 
@@ -258,7 +284,7 @@ impl Actor {
         seat.progress.write(None);
         let lease = Lease::new(
             grant.gate,
-            self.shared.outbox.clone(),
+            self.outbox.clone(),
             (seat.model, grant.instance),
             (seat.session, seat.purpose),
             grant.timings,
@@ -266,36 +292,61 @@ impl Actor {
         let _ = seat.answer.send(Ok(lease));
     }
 
-    fn publish(&self) {
-        let directory = Arc::new(self.planner.directory());
-        self.shared.snapshot.store(Arc::new(Snapshot { directory, doors: self.planner.doors() }));
+    /// The provider that an effect names. The planner knows no others.
+    fn provider(&self, provider: ProviderIndex) -> Option<Arc<dyn Provider>> {
+        self.providers.get(provider.0).cloned()
     }
 
-    /// Sends a call to the provider, to be awaited beside the mailbox.
-    fn call(&mut self, effect: Effect) {
-        let provider = self.provider.clone();
+    /// What a list showed of the provider's abilities goes before the list itself.
+    fn on_answer(&mut self, event: Event) {
+        if let Event::Listed(provider, _, Ok(_)) = &event
+            && let Some(it) = self.provider(*provider)
+        {
+            self.planner.set_control(*provider, it.control());
+        }
+        self.handle(event);
+    }
+
+    fn list(&mut self, provider: ProviderIndex, asked: Asked) {
+        let Some(it) = self.provider(provider) else { return };
+        self.calls.push(Box::pin(async move {
+            Event::Listed(provider, asked, within(LIST_TIMEOUT, it.list()).await)
+        }));
+    }
+
+    fn load(&mut self, provider: ProviderIndex, operation: Operation, request: LoadRequest) {
+        let Some(it) = self.provider(provider) else { return };
         let load_timeout = self.config.load_timeout;
-        let call = async move {
-            match effect {
-                Effect::List(asked) => Event::Listed(asked, within(LIST_TIMEOUT, provider.list()).await),
-                Effect::Load(operation, request) => {
-                    Event::Loaded(operation, within(load_timeout, provider.load(request)).await)
-                }
-                Effect::Unload(instance) => {
-                    let result = within(UNLOAD_TIMEOUT, provider.unload(instance.clone())).await;
-                    Event::Unloaded(instance, result)
-                }
-                _ => Event::Tick,
-            }
-        };
-        self.calls.push(Box::pin(call));
+        self.calls.push(Box::pin(async move {
+            Event::Loaded(operation, within(load_timeout, it.load(request)).await)
+        }));
+    }
+
+    fn unload(&mut self, key: InstanceKey) {
+        let Some(it) = self.provider(key.provider) else { return };
+        self.calls.push(Box::pin(async move {
+            let result = within(UNLOAD_TIMEOUT, it.unload(key.id.clone())).await;
+            Event::Unloaded(key, result)
+        }));
+    }
+
+    fn remember(&mut self, mark: Mark, record: &Record) {
+        let kept = self.journal.write_synced(&self.name, record);
+        self.calls.push(Box::pin(async move {
+            let late = || Err(NotKept(format!("no answer in {RECORD_TIMEOUT:?}")));
+            let kept = tokio::time::timeout(RECORD_TIMEOUT, kept).await.unwrap_or_else(|_| late());
+            let Err(error) = kept else { return Event::Remembered(mark, Durability::Durable) };
+            tracing::warn!("the models in memory may not be put back after a crash: {error}");
+            Event::Remembered(mark, Durability::Unknown)
+        }));
     }
 
     /// Rule 9. A client counts as reading nothing for as long as its meter shows the same frame on its side.
-    fn abort_stalled(&mut self, instance: &InstanceId) {
-        let now = now();
+    fn abort_stalled(&mut self, key: &InstanceKey) {
+        let Some(provider) = self.provider(key.provider) else { return };
+        let (now, instance) = (now(), &key.id);
         self.stalls.retain(|_, stall| now.saturating_duration_since(stall.seen) < STALL_GAP);
-        for lease in self.shared.outbox.inside(Some(instance)) {
+        for lease in self.outbox.inside(Some((provider.name(), instance))) {
             let address = Arc::as_ptr(&lease) as usize;
             let Some(reading) = lease.stalled() else {
                 self.stalls.remove(&address);
@@ -312,6 +363,21 @@ impl Actor {
                 lease.abort();
             }
         }
+    }
+}
+
+/// Says what will be missing of an instance that comes back.
+fn warn_of(model: &ModelId, instance: &InstanceId, loss: Loss) {
+    match loss {
+        Loss::Settings => tracing::info!(
+            %instance,
+            "unloaded for another model; it will come back with the provider's defaults for GPU use and parallel requests"
+        ),
+        Loss::NameAndSettings => tracing::warn!(
+            %instance,
+            "unloaded for another model; it will come back as {model}, with the provider's defaults for GPU use and \
+             parallel requests; its own name stays valid here"
+        ),
     }
 }
 

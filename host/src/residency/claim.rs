@@ -92,6 +92,11 @@ pub enum Reason {
     /// Only models that are kept by a pin could make room.
     #[error("pinned models leave no room")]
     WantsPinned,
+    /// Its provider looks after its memory itself.
+    #[error(
+        "its server looks after its memory itself: it cannot, or by `residency = \"provider\"` shall not, be told what to load"
+    )]
+    NotOurs,
     /// The gateway is shutting down.
     #[error("the gateway is shutting down")]
     ShuttingDown,

@@ -3,16 +3,19 @@
 //! This is what is true, not what may be written: the config room reads files and resolves names and units.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use crate::id::ModelId;
 
 /// How one device's memory is looked after.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Language models that may be in memory at once by the gateway's doing.
+    /// Language models that may be in memory at once by the gateway's doing; not asked where `memory` says it.
     pub max_loaded: NonZeroU32,
+    /// Bytes that models may take together by the gateway's doing, each with a margin for its context; none where models
+    /// are only counted.
+    pub memory: Option<NonZeroU64>,
     /// Embedding models that may be in memory at once by the gateway's doing.
     pub max_loaded_embeddings: NonZeroU32,
     /// Requests and wishes that may wait at once.
@@ -40,27 +43,21 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How long a skill's wish stands at least.
     pub wish_lasts: Duration,
-    /// Who loads and evicts.
-    pub mode: Mode,
     /// What is configured for single models.
     pub models: BTreeMap<ModelId, ModelConfig>,
 }
 
-/// Who loads and evicts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// The gateway, by the rules of this room.
-    #[default]
-    Gateway,
-    /// The provider, as it likes: every claim on a model that it lists is granted at once.
-    Provider,
-}
-
 /// What is configured for one model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ModelConfig {
     /// Tokens of context it is loaded with at least.
     pub context_length: Option<u32>,
+    /// It runs on the user's own machines, whatever its provider says.
+    pub local: Option<bool>,
+    /// Price of a million tokens of the prompt.
+    pub input_cost: Option<f32>,
+    /// Price of a million tokens of the answer.
+    pub output_cost: Option<f32>,
 }
 
 /// The shortest default for [`Config::max_wait`].
@@ -78,6 +75,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_loaded: NonZeroU32::MIN,
+            memory: None,
             max_loaded_embeddings: NonZeroU32::MIN.saturating_add(1),
             max_queue: 512,
             max_queue_per_session: 64,
@@ -91,7 +89,6 @@ impl Default for Config {
             slow_client: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(60),
             wish_lasts: Duration::from_secs(60),
-            mode: Mode::Gateway,
             models: BTreeMap::new(),
         }
     }

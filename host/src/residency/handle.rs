@@ -1,34 +1,44 @@
 //! The handle that every other room has: claims, wishes, and the snapshots that are read without asking.
 //!
 //! The hot path is in `enter`: one wait-free read of the snapshot, one hash lookup, one compare-and-swap on the gate.
-//! Everything else goes through the owner's mailbox.
+//! Everything else goes through the mailbox of the device that the model's provider is on. Devices know nothing of each
+//! other; what they publish is put together in `publish`.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::actor::{Actor, Message};
 use super::claim::{Claim, Notice, Reason, Refused, Standing, Timings, Wish};
 use super::config::Config;
+use super::journal::Journal;
 use super::lease::{Lease, Note, Outbox};
 use super::plan::{Planner, Ticket};
-use super::report::{Door, Report};
+use super::publish::Public;
+use super::report::Report;
 use crate::id::{ModelId, SessionKey, SkillName};
 use crate::model::Directory;
 use crate::provider::Provider;
 
-/// The handle on one device's residency. Cheap to clone.
+/// The handle on the residency of all devices. Cheap to clone.
 #[derive(Clone)]
-pub struct Residency {
-    shared: Arc<Shared>,
-    mailbox: mpsc::Sender<Message>,
+pub struct Residency(Arc<Inner>);
+
+/// Memory that providers share, as configured.
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// How it is looked after.
+    pub config: Config,
+    /// Whose models are in it; names are unique over all devices.
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// Where what must survive the process is kept; devices may share one.
+    pub journal: Arc<dyn Journal>,
 }
 
 /// A claim on its way. Dropping it leaves the queue at once.
@@ -42,19 +52,18 @@ enum State {
     Asked(Pin<Box<dyn Future<Output = Result<Lease, Refused>> + Send>>),
 }
 
-/// What handles and owner share.
-pub(super) struct Shared {
-    pub(super) snapshot: ArcSwap<Snapshot>,
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) notices: broadcast::Sender<Notice>,
-    tickets: AtomicU64,
+struct Inner {
+    /// In the configured order.
+    desks: Vec<Desk>,
+    public: Arc<Public>,
 }
 
-/// What is read without asking.
-#[derive(Default)]
-pub(super) struct Snapshot {
-    pub(super) directory: Arc<Directory>,
-    pub(super) doors: HashMap<ModelId, Vec<Door>>,
+/// The way to one device's owner.
+struct Desk {
+    /// Names of the device's providers.
+    providers: Vec<String>,
+    mailbox: mpsc::Sender<Message>,
+    outbox: Arc<Outbox>,
 }
 
 /// Leaves the queue when its claim is dropped.
@@ -64,40 +73,42 @@ struct Place {
     is_over: bool,
 }
 
-/// Messages that wait for the owner; it never awaits anything else, so they wait for microseconds.
+/// Messages that wait for an owner; it never awaits anything else, so they wait for microseconds.
 const MAILBOX: usize = 1024;
-
-/// Notices kept for a listener that lags behind; the oldest are lost to it then.
-const NOTICES: usize = 256;
 
 // === impl Residency ===
 
 impl Residency {
-    /// A handle, and the owner whose `run` must be spawned. `aliases` are pairs of a configured alias and the name it
-    /// stands for.
-    pub fn new(config: Config, provider: Arc<dyn Provider>, aliases: Vec<(String, String)>) -> (Self, Actor) {
-        let (mailbox, messages) = mpsc::channel(MAILBOX);
-        let (notices, _) = broadcast::channel(NOTICES);
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwap::default(),
-            outbox: Arc::default(),
-            notices,
-            tickets: AtomicU64::new(0),
-        });
+    /// A handle, and the devices' owners, whose `run` must be spawned each. `aliases` are pairs of a configured alias and
+    /// the name it stands for. Reads what the journals kept; the directory shows it from the start.
+    pub fn new(devices: Vec<Device>, aliases: Vec<(String, String)>) -> (Self, Vec<Actor>) {
+        let public = Arc::new(Public::new(devices.len(), aliases));
         let now = tokio::time::Instant::now().into_std();
-        let planner = Planner::new(config.clone(), provider.name(), aliases, now);
-        let actor = Actor::new(planner, config, provider, shared.clone(), messages);
-        (Self { shared, mailbox }, actor)
+        let mut desks = Vec::new();
+        let mut actors = Vec::new();
+        for (index, device) in devices.into_iter().enumerate() {
+            let (mailbox, messages) = mpsc::channel(MAILBOX);
+            let outbox: Arc<Outbox> = Arc::default();
+            let names: Vec<&str> = device.providers.iter().map(|provider| provider.name()).collect();
+            let kept = device.journal.load(&device.name, &names);
+            let planner = Planner::new(&device.name, device.config.clone(), &names, now).resume(kept);
+            let providers = names.into_iter().map(str::to_owned).collect();
+            desks.push(Desk { providers, mailbox, outbox: outbox.clone() });
+            let part = public.part(index);
+            part.publish(&planner, &outbox);
+            actors.push(Actor::new(planner, device, part, outbox, messages));
+        }
+        (Self(Arc::new(Inner { desks, public })), actors)
     }
 
-    /// All models known at this moment. Wait-free.
+    /// All models known at this moment, device by device. Wait-free.
     pub fn directory(&self) -> Arc<Directory> {
-        self.shared.snapshot.load().directory.clone()
+        self.0.public.snapshot().directory.clone()
     }
 
     /// What happens to models and wishes from now on.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
-        self.shared.notices.subscribe()
+        self.0.public.notices()
     }
 
     /// Asks for a lease. A resident model of the baseline is granted at once; any other claim is queued as soon as the
@@ -112,13 +123,14 @@ impl Residency {
     /// The hot path: a lease by the gate alone, where the model is resident, in the baseline, with enough context and
     /// an open gate that has room.
     fn enter(&self, claim: &Claim) -> Option<Lease> {
-        let snapshot = self.shared.snapshot.load();
+        let snapshot = self.0.public.snapshot();
         let doors = snapshot.doors.get(&claim.model)?;
-        let door =
-            doors.iter().find(|door| claim.prompt_tokens <= door.serves_up_to && door.gate.try_enter())?;
+        let is_open =
+            |door: &&super::report::Door| claim.prompt_tokens <= door.serves_up_to && door.gate.try_enter();
+        let door = doors.doors.iter().find(is_open)?;
         Some(Lease::new(
             door.gate.clone(),
-            self.shared.outbox.clone(),
+            doors.outbox.clone(),
             (claim.model.clone(), door.instance.clone()),
             (claim.session.clone(), claim.purpose),
             Timings::default(),
@@ -126,16 +138,23 @@ impl Residency {
     }
 
     async fn ask(self, claim: Claim) -> Result<Lease, Refused> {
+        let Some(desk) = self.desk(&claim.model) else { return Err(Refused::new(Reason::UnknownModel)) };
         let (answer, granted) = oneshot::channel();
-        let ticket = self.shared.next_ticket();
+        let ticket = self.0.public.next_ticket();
         let message = Message::Claim(ticket, claim, answer);
-        if self.mailbox.send(message).await.is_err() {
+        if desk.mailbox.send(message).await.is_err() {
             return Err(Refused::new(Reason::ShuttingDown));
         }
-        let mut place = Place { ticket, outbox: self.shared.outbox.clone(), is_over: false };
+        let mut place = Place { ticket, outbox: desk.outbox.clone(), is_over: false };
         let result = granted.await;
         place.is_over = true;
         result.unwrap_or_else(|_| Err(Refused::new(Reason::ShuttingDown)))
+    }
+
+    /// The device that the model is or would be on.
+    fn desk(&self, model: &ModelId) -> Option<&Desk> {
+        let name = model.provider();
+        self.0.desks.iter().find(|desk| desk.providers.iter().any(|provider| provider == name))
     }
 
     /// Wishes for a model to be loaded or unloaded. Answered at once or when it is done, as the wish says; a wish that
@@ -145,39 +164,78 @@ impl Residency {
     ///
     /// Why it cannot be fulfilled.
     pub async fn wish(&self, wish: Wish) -> Result<Standing, Refused> {
+        let Some(desk) = self.desk(&wish.model) else { return Err(Refused::new(Reason::UnknownModel)) };
         let (answer, answered) = oneshot::channel();
-        let message = Message::Wish(self.shared.next_ticket(), wish, answer);
-        if self.mailbox.send(message).await.is_err() {
+        let message = Message::Wish(self.0.public.next_ticket(), wish, answer);
+        if desk.mailbox.send(message).await.is_err() {
             return Err(Refused::new(Reason::ShuttingDown));
         }
         answered.await.unwrap_or_else(|_| Err(Refused::new(Reason::ShuttingDown)))
     }
 
-    /// The session's next turn began, or was answered without a model: its turn's hold ends. Costs two atomic reads
-    /// while no session has an unfinished turn.
+    /// The session's next turn began, or was answered without a model: its turn's hold ends. Costs two atomic reads a
+    /// device while no session has an unfinished turn there.
     pub fn turn_over(&self, session: &SessionKey) {
-        if self.shared.outbox.may_have_turns() {
-            self.shared.outbox.push(Note::TurnOver(session.clone()));
+        for desk in self.0.desks.iter().filter(|desk| desk.outbox.may_have_turns()) {
+            desk.outbox.push(Note::TurnOver(session.clone()));
         }
     }
 
     /// A skill is gone: its wishes and pins end.
     pub async fn skill_gone(&self, skill: SkillName) {
-        // Nobody owns the memory any more if the mailbox is closed, and nothing is left to end.
-        let _ = self.mailbox.send(Message::SkillGone(skill)).await;
+        for desk in &self.0.desks {
+            // Nobody owns the memory any more if the mailbox is closed, and nothing is left to end.
+            let _ = desk.mailbox.send(Message::SkillGone(skill.clone())).await;
+        }
     }
 
     /// What is going on, for people; none after the shutdown.
     pub async fn report(&self) -> Option<Report> {
+        let mut all = Report::default();
+        for report in join_all(self.0.desks.iter().map(Desk::report)).await {
+            all.extend(report?);
+        }
+        Some(all)
+    }
+
+    /// Answers when the owners have taken in every end, turn and departure that happened before: what is asked next, they
+    /// decide knowing them. For whoever was told that an instance is gone and claims again. At once after the
+    /// shutdown.
+    pub async fn settled(&self) {
+        join_all(self.0.desks.iter().map(Desk::settled)).await;
+    }
+
+    /// Refuses new claims, drains, goes back to the baseline, on all devices at once. Answers when that is done or each
+    /// one's `shutdown_timeout` is over; an owner's `run` ends as soon as no load is under way after that.
+    pub async fn shutdown(&self) {
+        join_all(self.0.desks.iter().map(Desk::shutdown)).await;
+    }
+}
+
+impl fmt::Debug for Residency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Residency").finish_non_exhaustive()
+    }
+}
+
+// === impl Device ===
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+// === impl Desk ===
+
+impl Desk {
+    async fn report(&self) -> Option<Report> {
         let (answer, report) = oneshot::channel();
         self.mailbox.send(Message::Report(answer)).await.ok()?;
         report.await.ok()
     }
 
-    /// Answers when the owner has taken in every end, turn and departure that happened before: what is asked next, it
-    /// decides knowing them. For whoever was told that an instance is gone and claims again. At once after the
-    /// shutdown.
-    pub async fn settled(&self) {
+    async fn settled(&self) {
         let (answer, settled) = oneshot::channel();
         if self.mailbox.send(Message::Settled(answer)).await.is_ok() {
             // An owner that is gone takes nothing in any more.
@@ -185,20 +243,12 @@ impl Residency {
         }
     }
 
-    /// Refuses new claims, drains, goes back to the baseline. Answers when that is done or `shutdown_timeout` is over;
-    /// the owner's `run` ends as soon as no load is under way after that.
-    pub async fn shutdown(&self) {
+    async fn shutdown(&self) {
         let (answer, stopped) = oneshot::channel();
         if self.mailbox.send(Message::Shutdown(answer)).await.is_ok() {
             // An owner that is gone has stopped.
             let _ = stopped.await;
         }
-    }
-}
-
-impl fmt::Debug for Residency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Residency").finish_non_exhaustive()
     }
 }
 
@@ -221,14 +271,6 @@ impl Future for Acquire {
 impl fmt::Debug for Acquire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acquire").finish_non_exhaustive()
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn next_ticket(&self) -> Ticket {
-        Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
     }
 }
 

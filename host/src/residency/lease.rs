@@ -243,9 +243,11 @@ impl Outbox {
         self.unhandled.load(Ordering::Acquire) > 0 || self.turns.load(Ordering::Acquire) > 0
     }
 
-    /// The leases on an instance that can be aborted, with what their clients do; none for all instances.
-    pub(super) fn inside(&self, instance: Option<&InstanceId>) -> Vec<Arc<Core>> {
-        let of = |core: &&Arc<Core>| instance.is_none_or(|instance| core.instance == *instance);
+    /// The leases on a provider's instance that can be aborted, with what their clients do; none for all instances.
+    pub(super) fn inside(&self, instance: Option<(&str, &InstanceId)>) -> Vec<Arc<Core>> {
+        let of = |core: &&Arc<Core>| {
+            instance.is_none_or(|(provider, id)| core.instance == *id && core.model.provider() == provider)
+        };
         lock(&self.roll).iter().filter(of).cloned().collect()
     }
 

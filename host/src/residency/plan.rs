@@ -1,6 +1,6 @@
-//! The planner of one device's memory: which models are in it, who uses them, who waits, what goes and what comes
-//! back. Pure: `handle` takes the time and an event and returns effects; there is no I/O, no clock and no lock in here.
-//! The one thing shared with the outside are the gates' atomics, read at definite points.
+//! The planner of one device's memory, which several providers may share: which models are in it, who uses them, who
+//! waits, what goes and what comes back. Pure: `handle` takes the time and an event and returns effects; there is no I/O,
+//! no clock and no lock in here. The one thing shared with the outside are the gates' atomics, read at definite points.
 //!
 //! `handle` first takes the event into the state (who came, who left, what a provider answered) and then settles: it
 //! repeats serve → refuse → advance → begin until nothing changes. All decisions are made while settling, from the
@@ -9,17 +9,20 @@
 //! The rules, to which the comments in this room refer by number. Where two collide the order is 1, 7, 8, 6, 5, 10.
 //!
 //! 1. A lease is one exchange, and an instance with a lease or a pin is not unloaded. Nobody waits while holding a
-//!    lease. A provider that is down gets no effect, nor does a lane in which someone else's model is still loading.
+//!    lease. A provider that is down gets no effect, nor does a lane in which someone else's model is still loading, nor
+//!    any lane before every provider of the device was heard of.
 //! 2. A hold is a promise of routing and keeps nothing in memory but the way back: a turn's ends with its last answer,
 //!    with the session's next turn, `error_grace` after a failure, or after `turn_timeout`. A model is *wanted* for
 //!    `turn_grace` after an answer that called tools.
 //! 3. The baseline is what is due at rest. Choices change it: plain requests, routes that keep, people's wishes, loads
-//!    and unloads by others. Routes that restore, side calls, skills' wishes and outages do not.
+//!    and unloads by others. Routes that restore, side calls, skills' wishes and outages do not, and an embedding model
+//!    pushes no language model out of it.
 //! 4. What is resident with enough context and an open gate is granted at once, by the gate alone; the rest stand in
 //!    one line. Loads are single-flight: look, reuse, then load. Too small a context is reloaded once, and what comes
 //!    back then counts.
 //! 5. A swap begins for the oldest waiter that needs one, when victims are neither leased nor wanted: first what is
-//!    outside the baseline, then what loads fastest, then what is smallest.
+//!    outside the baseline, then what loads fastest, then what is smallest, and no more than makes room. Models of the
+//!    other kind are the last resort, and an embedding model that is due never goes for a language model.
 //! 6. A waiter older than `max_wait` overrides wants and closes its victims' gates; by default that is three times the
 //!    measured cost of the swap, within 5 to 60 s.
 //! 7. Those who wait when a load completes are served before its gate may close again.
@@ -30,14 +33,25 @@
 //!     That can be dropped until an unload is sent; a load once sent is awaited.
 //! 11. A failed load refuses those it was for, who have other candidates, and then rule 10 applies. A model that did
 //!     not fit into memory pauses, 5 s doubling to 300 s, and no other does.
-//! 12. A swap is close, drain, unload, confirm by a list, load, grant; an unload that finds nothing has succeeded.
+//! 12. A swap is close, drain, write down, unload, confirm by a list of every provider that had a victim, load, grant; an unload that
+//!     finds nothing has succeeded.
 //!
-//! It owns no connection and keeps nothing between runs. It never asks for two swaps at once in one lane (language
-//! models and embedding models have a lane each), and one swap never needs what another lane holds.
+//! Room is a number of models of each kind, or bytes (`room`). What shares room is a lane: by number each kind is one, by
+//! bytes the whole device is. It never asks for two swaps at once in one lane, and one swap never needs what another
+//! lane holds.
+//!
+//! Providers are independent but for the room they share: a list concerns its own provider's models and instances only,
+//! and an outage takes along its own waiters, searches and confirmations. What a provider held that is down is neither a
+//! victim nor in the way: its process is presumably gone; where it is not, the load fails (rule 11). What is due there
+//! stays due.
+//!
+//! It owns no connection and no disk. What must outlive it is handed out as records (`durable`), and a swap waits until
+//! its own is safe; whoever starts it hands in what was kept.
 
 mod baseline;
 mod choose;
 mod claims;
+mod durable;
 mod list;
 mod load;
 mod memory;
@@ -45,6 +59,8 @@ mod mutant;
 mod pace;
 mod report;
 mod rest;
+mod room;
+mod server;
 mod swap;
 #[cfg(test)]
 mod tests;
@@ -60,14 +76,16 @@ use super::claim::{Claim, Notice, Phase, Refused, Standing, Timings, Wish};
 use super::config::Config;
 use super::gate::Gate;
 use super::lease::Ended;
+use super::record::{InstanceRecord, KnownModel, Record};
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey, SkillName};
-use crate::model::Kind;
 use crate::provider::{Error, Listed, LoadRequest, Loaded};
 use baseline::Baseline;
+use durable::Durable;
 use memory::{Held, Known};
 pub(super) use mutant::Mutant;
-use pace::Pace;
-use swap::Swap;
+use room::LaneState;
+use server::Server;
+pub(super) use server::{InstanceKey, ProviderIndex};
 use turns::Turns;
 use waiter::{Waiter, Want};
 use wishes::Hope;
@@ -79,6 +97,28 @@ pub(super) struct Ticket(pub(super) u64);
 /// One load that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Operation(u64);
+
+/// One record that was to be made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark(u64);
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It outlives the process.
+    Durable,
+    /// It may not.
+    Unknown,
+}
+
+/// What a load over HTTP cannot bring back of an instance that somebody else loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// How many requests it works on at once, and how it uses the GPU.
+    Settings,
+    /// That, and the name it was given.
+    NameAndSettings,
+}
 
 /// When a list was asked for, counted in effects that came before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,12 +139,14 @@ pub(super) enum Event {
     Wished(Ticket, Wish),
     /// A skill is gone: its wishes and pins end.
     SkillGone(SkillName),
-    /// A list arrived or failed.
-    Listed(Asked, Result<Vec<Listed>, Error>),
+    /// A provider's list arrived or failed.
+    Listed(ProviderIndex, Asked, Result<Vec<Listed>, Error>),
     /// A load ended.
     Loaded(Operation, Result<Loaded, Error>),
     /// An unload ended.
-    Unloaded(InstanceId, Result<(), Error>),
+    Unloaded(InstanceKey, Result<(), Error>),
+    /// What became of a record that was to be made durable.
+    Remembered(Mark, Durability),
     /// Time passed.
     Tick,
     /// No more claims: drain and go back to the baseline.
@@ -124,14 +166,22 @@ pub(super) enum Effect {
     Tell(Ticket, Phase, Instant),
     /// Tell whoever listens.
     Notice(Notice),
-    /// Ask for a list.
-    List(Asked),
-    /// Load.
-    Load(Operation, LoadRequest),
-    /// Unload.
-    Unload(InstanceId),
+    /// Ask a provider for a list.
+    List(ProviderIndex, Asked),
+    /// Have a provider load.
+    Load(ProviderIndex, Operation, LoadRequest),
+    /// Have a provider unload.
+    Unload(InstanceKey),
+    /// Make the record durable, and say when it is.
+    Remember(Mark, Record),
+    /// Keep the record some time soon.
+    Write(Record),
+    /// Keep what is known of a provider's models some time soon.
+    WriteModels(ProviderIndex, Vec<KnownModel>),
+    /// Say that an instance goes with something that a load cannot bring back.
+    Lost(ModelId, InstanceId, Loss),
     /// Break off the exchanges on this instance whose clients read nothing for as long as the configuration says.
-    AbortStalled(InstanceId),
+    AbortStalled(InstanceKey),
     /// Break off every exchange.
     AbortAll,
     /// The directory changed.
@@ -151,9 +201,11 @@ pub(super) struct Grant {
 /// One device's state.
 #[derive(Debug)]
 pub(super) struct Planner {
+    /// The device's name.
+    name: String,
     config: Config,
-    provider: String,
-    aliases: Vec<(String, String)>,
+    /// The device's providers, in the configured order.
+    servers: Vec<Server>,
     /// The time of the event that is being handled.
     now: Instant,
     effects: Vec<Effect>,
@@ -163,15 +215,12 @@ pub(super) struct Planner {
     published_is_stale: bool,
     /// Effects and their ends, counted: what orders lists against them.
     clock: u64,
-    link: Link,
     models: BTreeMap<ModelId, Known>,
-    /// The provider's order.
-    order: Vec<ModelId>,
-    instances: BTreeMap<InstanceId, Held>,
+    instances: BTreeMap<InstanceKey, Held>,
     /// Instances we unloaded: lists that may be older than that do not bring them back.
-    tombs: BTreeMap<InstanceId, Tomb>,
-    /// Loads that were given up without knowing what became of them.
-    orphans: Vec<ModelId>,
+    tombs: BTreeMap<InstanceKey, Tomb>,
+    /// Models whose load was given up without knowing what became of it, and until when it may still turn up.
+    orphans: BTreeMap<ModelId, Instant>,
     /// Oldest first.
     queue: Vec<Waiter>,
     /// Age of requests whose claim was refused, for their next candidate.
@@ -180,52 +229,23 @@ pub(super) struct Planner {
     hopes: Vec<Hope>,
     pins: Vec<(ModelId, Option<SkillName>)>,
     baseline: Baseline,
-    language: Lane,
-    embedding: Lane,
+    /// By size, the whole device's.
+    language: LaneState,
+    embedding: LaneState,
     /// How long an unload took last.
     unload_time: Option<Duration>,
     shutdown: Option<Shutdown>,
+    durable: Durable,
     #[cfg(test)]
     mutant: Option<Mutant>,
-}
-
-/// The models of one kind, which share a count.
-#[derive(Debug, Default)]
-struct Lane {
-    swap: Option<Swap>,
-    /// Since when nobody needs anything but the baseline.
-    at_rest_since: Option<Instant>,
-    /// After failing to go back to the baseline.
-    pace: Pace,
-}
-
-/// What is known of the provider's presence.
-#[derive(Debug)]
-struct Link {
-    state: LinkState,
-    /// Failed lists in a row.
-    failures: u32,
-    /// A list is on its way.
-    asking: Option<Asked>,
-    /// When to ask next.
-    due: Instant,
-    /// When the last good list was asked for.
-    listed: Option<Instant>,
-    /// A list is needed that is asked for after this.
-    wanted: Option<Asked>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum LinkState {
-    Unknown,
-    Up,
-    Down(String),
 }
 
 #[derive(Debug)]
 struct Tomb {
     asked_after: Asked,
     until: Instant,
+    /// What it was: a list may show it to the next life, too.
+    was: InstanceRecord,
 }
 
 #[derive(Debug)]
@@ -254,40 +274,32 @@ const AGES: usize = 512;
 // === impl Planner ===
 
 impl Planner {
-    /// A planner that knows nothing yet; its first effect is a list.
-    pub(super) fn new(config: Config, provider: &str, aliases: Vec<(String, String)>, now: Instant) -> Self {
+    /// A planner of these providers that knows nothing yet; its first effects are lists.
+    pub(super) fn new(name: &str, config: Config, providers: &[&str], now: Instant) -> Self {
         Self {
+            name: name.to_owned(),
             config,
-            provider: provider.to_owned(),
-            aliases,
+            servers: providers.iter().map(|name| Server::new(name, now)).collect(),
             now,
             effects: Vec::new(),
             changed: false,
             published_is_stale: false,
             clock: 0,
-            link: Link {
-                state: LinkState::Unknown,
-                failures: 0,
-                asking: None,
-                due: now,
-                listed: None,
-                wanted: None,
-            },
             models: BTreeMap::new(),
-            order: Vec::new(),
             instances: BTreeMap::new(),
             tombs: BTreeMap::new(),
-            orphans: Vec::new(),
+            orphans: BTreeMap::new(),
             queue: Vec::new(),
             ages: VecDeque::new(),
             turns: Turns::default(),
             hopes: Vec::new(),
             pins: Vec::new(),
             baseline: Baseline::default(),
-            language: Lane::default(),
-            embedding: Lane::default(),
+            language: LaneState::default(),
+            embedding: LaneState::default(),
             unload_time: None,
             shutdown: None,
+            durable: Durable::default(),
             #[cfg(test)]
             mutant: None,
         }
@@ -304,9 +316,10 @@ impl Planner {
             Event::TurnOver(session) => self.turns.over(&session),
             Event::Wished(ticket, wish) => self.on_wished(ticket, wish),
             Event::SkillGone(skill) => self.on_skill_gone(&skill),
-            Event::Listed(asked, result) => self.on_listed(asked, result),
+            Event::Listed(provider, asked, result) => self.on_listed(provider, asked, result),
             Event::Loaded(operation, result) => self.on_loaded(operation, result),
             Event::Unloaded(instance, result) => self.on_unloaded(&instance, result),
+            Event::Remembered(mark, durability) => self.on_remembered(mark, durability),
             Event::Tick => {}
             Event::Shutdown => self.on_shutdown(),
         }
@@ -322,15 +335,15 @@ impl Planner {
             self.changed = false;
             self.serve();
             self.refuse_hopeless();
-            for kind in [Kind::Language, Kind::Embedding] {
-                self.advance(kind);
-                self.begin(kind);
+            for lane in self.lanes() {
+                self.advance(*lane);
+                self.begin(*lane);
             }
             if !self.changed {
                 break;
             }
         }
-        self.ask_for_list();
+        self.ask_for_lists();
         self.set_gates();
         self.answer_wishes();
         self.tell_waiters();
@@ -338,6 +351,7 @@ impl Planner {
         let is_due_anew = self.baseline.take_changed();
         if std::mem::take(&mut self.published_is_stale) || is_due_anew {
             self.effects.push(Effect::Publish);
+            self.write_down();
         }
     }
 
@@ -346,7 +360,11 @@ impl Planner {
         self.turns.expire(self.now);
         let (now, turns) = (self.now, &self.turns);
         self.hopes.retain(|hope| hope.lasts(now, turns));
+        let tombs = self.tombs.len();
         self.tombs.retain(|_, tomb| tomb.until > now);
+        self.published_is_stale |= self.tombs.len() != tombs;
+        self.orphans.retain(|_, until| *until > now);
+        self.end_ttls();
     }
 
     /// Unfinished turns that are known.
@@ -361,38 +379,16 @@ impl Planner {
         let turns = self.turns.wakes();
         let hopes = self.hopes.iter().map(|hope| hope.until);
         let backoffs = self.models.values().filter_map(|known| known.pace.until);
-        let list = self.link.asking.is_none().then_some(self.link.due);
+        let lists = self.servers.iter().filter_map(|server| server.link.wakes());
         let shutdown = self.shutdown.as_ref().and_then(|shutdown| shutdown.wakes(self.now));
-        let all = waiting.chain(lanes).chain(turns).chain(hopes).chain(backoffs).chain(list).chain(shutdown);
-        all.filter(|at| *at > self.now).min()
+        let kept = self.recovery_wakes().into_iter().chain(self.ttls_wake());
+        let all = waiting.chain(lanes).chain(turns).chain(hopes).chain(backoffs).chain(lists).chain(shutdown);
+        all.chain(kept).filter(|at| *at > self.now).min()
     }
 
     /// The next number of the effects' clock.
     fn tick_clock(&mut self) -> u64 {
         self.clock += 1;
         self.clock
-    }
-
-    fn lane(&self, kind: Kind) -> &Lane {
-        match kind {
-            Kind::Language => &self.language,
-            Kind::Embedding => &self.embedding,
-        }
-    }
-
-    fn lane_mut(&mut self, kind: Kind) -> &mut Lane {
-        match kind {
-            Kind::Language => &mut self.language,
-            Kind::Embedding => &mut self.embedding,
-        }
-    }
-
-    /// Instances that may be in memory by our doing.
-    fn capacity(&self, kind: Kind) -> usize {
-        let count = match kind {
-            Kind::Language => self.config.max_loaded,
-            Kind::Embedding => self.config.max_loaded_embeddings,
-        };
-        usize::try_from(count.get()).unwrap_or(usize::MAX)
     }
 }

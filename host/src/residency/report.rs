@@ -11,21 +11,32 @@ use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
 use crate::model::InstanceState;
 use crate::provider::Settings;
 
-/// What is going on in one device's memory.
-#[derive(Debug, Clone, PartialEq)]
+/// What is going on in the memory of the devices. What belongs to which of them, the models' providers tell.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
-    /// Whether the provider answers.
-    pub provider: ProviderState,
-    /// What is due at rest; the one chosen last is last.
+    /// Every provider, by device, in the configured order.
+    pub providers: Vec<ProviderEntry>,
+    /// What is due at rest; of each device, the one chosen last is last.
     pub baseline: Vec<BaselineEntry>,
     /// What is in memory.
     pub instances: Vec<HeldInstance>,
-    /// Who waits, oldest first.
+    /// Who waits; for each device, oldest first.
     pub waiters: Vec<WaiterEntry>,
-    /// Swaps under way: one for language models and one for embedding models at most.
+    /// Swaps under way: of each device one, or one for language models and one for embedding models, at most.
     pub under_way: Vec<UnderWay>,
     /// Turns whose next request is expected or whose route holds.
     pub unfinished_turns: u32,
+}
+
+/// A provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderEntry {
+    /// The configured name.
+    pub name: String,
+    /// The device whose memory it uses.
+    pub device: String,
+    /// Whether it answers.
+    pub state: ProviderState,
 }
 
 /// Whether a provider answers.
@@ -115,4 +126,23 @@ pub(super) struct Door {
     pub(super) instance: InstanceId,
     /// Estimated prompts of so many tokens need no reload.
     pub(super) serves_up_to: u32,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Whether this provider answers; none where no such provider is configured.
+    pub fn state_of(&self, provider: &str) -> Option<&ProviderState> {
+        self.providers.iter().find(|entry| entry.name == provider).map(|entry| &entry.state)
+    }
+
+    /// What another device has to say, after this.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.providers.extend(other.providers);
+        self.baseline.extend(other.baseline);
+        self.instances.extend(other.instances);
+        self.waiters.extend(other.waiters);
+        self.under_way.extend(other.under_way);
+        self.unfinished_turns = self.unfinished_turns.saturating_add(other.unfinished_turns);
+    }
 }

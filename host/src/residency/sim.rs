@@ -1,17 +1,20 @@
-//! A seeded simulation of one device in virtual time: sessions with turns and tool loops, side calls, wishes, slow,
-//! failing and lost loads, people who load and unload by hand, crashes, outages, lists that lag, clients that vanish.
+//! A seeded simulation of one device with two providers in virtual time: sessions with turns and tool loops, side calls, wishes, slow,
+//! failing and lost loads, people who load and unload by hand, crashes, outages of one provider, lists that lag, clients
+//! that vanish; models are counted, or weighed; the gateway itself crashes at any moment and begins anew.
 //! The planner under test is the real one, with the real gates; everything around it is made up here.
 //!
 //! After every step the invariants of the room are checked from the outside, by what was granted, sent and resident,
 //! and not by what the planner believes. A violation names its seed, and the same seed always plays the same.
 
 mod checks;
+mod crash;
 mod people;
 mod tests;
 mod world;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,9 +25,12 @@ use super::claim::{Claim, Notice, Purpose, Wish};
 use super::config::Config;
 use super::gate::Gate;
 use super::lease::{End, Ended, TurnAfter};
-use super::plan::{Asked, Effect, Event, Mutant, Operation, Planner, Ticket};
+use super::plan::{
+    Asked, Durability, Effect, Event, InstanceKey, Mark, Mutant, Operation, Planner, ProviderIndex, Ticket,
+};
 use crate::id::{InstanceId, ModelId, SessionKey};
 use crate::provider::{Error, Listed, LoadRequest, Loaded};
+use crash::Shelf;
 use people::Session;
 use world::World;
 
@@ -39,7 +45,8 @@ pub(super) struct Sim {
     planner: Planner,
     world: World,
     agenda: BinaryHeap<Reverse<(Instant, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
+    /// What will happen, and in which life of the gateway it was set going.
+    happenings: BTreeMap<u64, (u32, Happening)>,
     next: u64,
     sessions: Vec<Session>,
     leases: BTreeMap<u64, LiveLease>,
@@ -49,7 +56,14 @@ pub(super) struct Sim {
     holds: BTreeMap<SessionKey, (ModelId, Instant)>,
     pinned: BTreeSet<ModelId>,
     loads: BTreeMap<u64, (Operation, ModelId)>,
-    unloading: BTreeSet<InstanceId>,
+    /// Loads that were sent in a life before.
+    going_on: BTreeMap<u64, ModelId>,
+    shelf: Shelf,
+    life: u32,
+    fault: Option<Mutant>,
+    /// The gateway crashes in this run.
+    crashes: bool,
+    unloading: BTreeSet<InstanceKey>,
     /// Something happened that may change the baseline.
     baseline_moved: bool,
     /// No new work from then on.
@@ -76,12 +90,14 @@ enum Profile {
     Hog,
     /// Long generations and short drains.
     Drains,
+    /// Routes that restore, while one provider or the other is away.
+    Outages,
 }
 
 struct LiveLease {
     session: usize,
     gate: Arc<Gate>,
-    instance: InstanceId,
+    key: InstanceKey,
     model: ModelId,
     purpose: Purpose,
 }
@@ -97,15 +113,17 @@ enum Happening {
     Arrive(usize),
     LeaseEnds(u64, End),
     Vanish(Ticket),
-    ListAnswer(Asked, Result<Vec<Listed>, Error>, Instant),
+    ListAnswer(ProviderIndex, Asked, Result<Vec<Listed>, Error>, Instant),
     LoadAnswer(u64, Result<LoadRequest, Error>),
     LateLoad(ModelId),
-    UnloadAnswer(InstanceId, Result<(), Error>),
+    UnloadAnswer(InstanceKey, Result<(), Error>),
+    Written(u64),
+    GatewayCrash,
     SomeoneLoads,
     SomeoneUnloads,
     Crash,
     OutageBegins,
-    OutageEnds,
+    OutageEnds(usize),
     Wish,
 }
 
@@ -115,10 +133,20 @@ impl Sim {
     /// A run of this seed with a fault in the planner, or none.
     pub(super) fn new(seed: u64, fault: Option<Mutant>) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let profiles = [Profile::Routes, Profile::Mixed, Profile::Faults, Profile::Hog, Profile::Drains];
-        let profile = profiles[usize::try_from(seed % 5).unwrap()];
+        let profiles = [
+            Profile::Routes,
+            Profile::Mixed,
+            Profile::Faults,
+            Profile::Hog,
+            Profile::Drains,
+            Profile::Outages,
+        ];
+        let profile = profiles[usize::try_from(seed % 6).unwrap()];
         let start = tokio::time::Instant::now().into_std();
         let mut config = Config::default();
+        if rng.random_bool(0.5) {
+            config.memory = NonZeroU64::new(World::some_memory(&mut rng));
+        }
         if profile != Profile::Routes && rng.random_bool(0.4) {
             config.max_loaded = config.max_loaded.saturating_add(1);
         }
@@ -132,7 +160,7 @@ impl Sim {
             config.linger = Duration::from_secs(rng.random_range(1..10));
         }
         let world = World::new(&mut rng, &config);
-        let planner = Planner::new(config.clone(), world::PROVIDER, Vec::new(), start).with_mutant(fault);
+        let planner = Planner::new("device", config.clone(), &world::PROVIDERS, start).with_mutant(fault);
         let mut sim = Self {
             seed,
             rng,
@@ -152,6 +180,11 @@ impl Sim {
             holds: BTreeMap::new(),
             pinned: BTreeSet::new(),
             loads: BTreeMap::new(),
+            going_on: BTreeMap::new(),
+            shelf: Shelf::default(),
+            life: 0,
+            fault,
+            crashes: false,
             unloading: BTreeSet::new(),
             baseline_moved: false,
             ends: start + Duration::from_secs(400),
@@ -192,8 +225,12 @@ impl Sim {
         self.require(self.steps < 60_000, "time goes on");
         if agenda.is_some_and(|agenda| agenda <= at) {
             let Some(Reverse((_, key))) = self.agenda.pop() else { return false };
-            let happening = self.happenings.remove(&key).unwrap();
-            self.happen(happening);
+            let (life, happening) = self.happenings.remove(&key).unwrap();
+            if life == self.life || !happening.is_an_answer() {
+                self.happen(happening);
+            } else {
+                self.happen_unheard(happening);
+            }
         } else {
             self.feed(Event::Tick);
         }
@@ -205,7 +242,7 @@ impl Sim {
         let key = self.next;
         self.next += 1;
         self.agenda.push(Reverse((self.now + after, key)));
-        self.happenings.insert(key, happening);
+        self.happenings.insert(key, (self.life, happening));
     }
 
     fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
@@ -223,37 +260,41 @@ impl Sim {
                     self.session_rests(waiting.session);
                 }
             }
-            Happening::ListAnswer(asked, result, taken) => {
-                let result = if self.world.is_up { result } else { Err(world::unreachable()) };
+            Happening::ListAnswer(provider, asked, result, taken) => {
+                let server = &mut self.world.servers[provider.0];
+                let result = if server.is_down { Err(world::unreachable()) } else { result };
                 if result.is_ok() {
-                    self.world.seen = self.world.seen.max(Some(taken));
+                    server.seen = server.seen.max(Some(taken));
                 }
-                self.feed(Event::Listed(asked, result));
+                self.feed(Event::Listed(provider, asked, result));
             }
             Happening::LoadAnswer(key, result) => self.load_answered(key, result),
             Happening::LateLoad(model) => {
                 self.world.finish_late(&model);
             }
-            Happening::UnloadAnswer(instance, result) => {
-                let result = if self.world.is_up { result } else { Err(world::unreachable()) };
-                self.unloading.remove(&instance);
+            Happening::UnloadAnswer(key, result) => {
+                let is_down = self.world.servers[key.provider.0].is_down;
+                let result = if is_down { Err(world::unreachable()) } else { result };
+                self.unloading.remove(&key);
                 if result.is_ok() {
-                    self.world.remove(&instance, self.now);
+                    self.world.remove(key.provider.0, &key.id, self.now);
                 }
-                self.feed(Event::Unloaded(instance, result));
+                self.feed(Event::Unloaded(key, result));
             }
+            Happening::Written(number) => self.written(number),
+            Happening::GatewayCrash => self.crash_gateway(),
             Happening::SomeoneLoads => self.someone_loads(),
             Happening::SomeoneUnloads => self.someone_unloads(),
             Happening::Crash => self.crash(),
             Happening::OutageBegins => self.outage_begins(),
-            Happening::OutageEnds => self.world.is_up = true,
+            Happening::OutageEnds(provider) => self.outage_ends(provider),
             Happening::Wish => self.wish(),
         }
     }
 
     /// Hands an event in and plays what comes out.
     fn feed(&mut self, event: Event) {
-        self.trace("", &event);
+        self.trace_event(&event);
         for effect in self.planner.handle(self.now, event) {
             self.trace("    ", &effect);
             self.play(effect);
@@ -266,21 +307,37 @@ impl Sim {
             Effect::Refuse(ticket, refused) => self.refused(ticket, &refused),
             Effect::Answer(ticket, answer) => self.wish_answered(ticket, &answer),
             Effect::Notice(Notice::WishFailed(wish, _)) => self.wish_over(&wish),
-            Effect::List(asked) => {
-                let (delay, lists) = (self.millis(1..600), self.world.list(self.now));
-                let result = if self.world.is_up { Ok(lists) } else { Err(world::unreachable()) };
-                self.schedule(delay, Happening::ListAnswer(asked, result, self.now));
+            Effect::List(provider, asked) => {
+                let (delay, lists) = (self.millis(1..600), self.world.list(provider.0, self.now));
+                let is_down = self.world.servers[provider.0].is_down;
+                let result = if is_down { Err(world::unreachable()) } else { Ok(lists) };
+                self.schedule(delay, Happening::ListAnswer(provider, asked, result, self.now));
             }
-            Effect::Load(operation, request) => self.load_sent(operation, request),
-            Effect::Unload(instance) => {
-                self.check_unload(&instance);
-                self.unloading.insert(instance.clone());
+            Effect::Load(provider, operation, request) => {
+                let is_its = provider.0 == world::provider_of(&request.model);
+                self.require(is_its, "loads go to the model's provider");
+                self.load_sent(operation, request);
+            }
+            Effect::Unload(key) => {
+                self.check_unload(&key);
+                self.unloading.insert(key.clone());
                 let delay = self.millis(1..800);
                 let lost = self.profile == Profile::Faults && self.rng.random_bool(0.03);
                 let result = if lost { Err(Error::Malformed("lost".to_owned())) } else { Ok(()) };
-                self.schedule(delay, Happening::UnloadAnswer(instance, result));
+                self.schedule(delay, Happening::UnloadAnswer(key, result));
+                if self.crashes && self.rng.random_bool(0.1) {
+                    let delay = self.millis(0..2500);
+                    self.schedule(delay, Happening::GatewayCrash);
+                }
             }
-            Effect::AbortStalled(_) | Effect::Tell(..) | Effect::Notice(_) | Effect::Publish => {}
+            Effect::Remember(mark, record) => self.write(Some(mark), record),
+            Effect::Write(record) => self.write(None, record),
+            Effect::WriteModels(provider, models) => self.write_models(provider, models),
+            Effect::Lost(..)
+            | Effect::AbortStalled(_)
+            | Effect::Tell(..)
+            | Effect::Notice(_)
+            | Effect::Publish => {}
             Effect::AbortAll => {
                 let all: Vec<u64> = self.leases.keys().copied().collect();
                 for lease in all {
@@ -314,7 +371,8 @@ impl Sim {
     fn load_answered(&mut self, key: u64, result: Result<LoadRequest, Error>) {
         let (operation, model) = self.loads.remove(&key).unwrap();
         let result = match result {
-            _ if !self.world.is_up => Err(world::unreachable()),
+            _ if !self.world.is_up(&model) => Err(world::unreachable()),
+            Ok(_) if !self.has_room(&model) => Err(Error::OutOfMemory("full".to_owned())),
             Ok(request) => Ok(Loaded {
                 instance: self.world.insert(&model, self.now, world::By::Gateway, request.settings),
                 settings: request.settings,
@@ -334,16 +392,30 @@ impl Sim {
         self.feed(Event::Loaded(operation, result));
     }
 
+    /// The device itself is full only where people filled it, or where a provider that is away took its models along
+    /// without letting go of them.
+    fn has_room(&self, model: &ModelId) -> bool {
+        let there = self.world.memory.iter().map(|it| &it.model);
+        let fits = self.world.fit_in_bytes(there.chain([model]));
+        let may_be_full = matches!(self.profile, Profile::Faults | Profile::Outages);
+        self.require(fits || may_be_full, "a load is sent only when it fits");
+        fits
+    }
+
     fn lease_ends(&mut self, key: u64, end: End) {
         let Some(lease) = self.leases.remove(&key) else { return };
-        let end = if self.world.has(&lease.instance) || end == End::Cancelled { end } else { End::Gone };
+        let end = if self.world.has(&lease.model, &lease.key.id) || end == End::Cancelled {
+            end
+        } else {
+            End::Gone
+        };
         self.note_hold(&lease, end);
         let is_ordinary = end == (End::Answered { turn: TurnAfter::Finished });
         if !(is_ordinary && lease.gate.leave_quietly()) {
             self.feed(Event::Ended(Ended {
                 gate: lease.gate.clone(),
                 model: lease.model.clone(),
-                instance: lease.instance.clone(),
+                instance: lease.key.id.clone(),
                 session: self.sessions[lease.session].key.clone(),
                 purpose: lease.purpose,
                 end,
@@ -354,9 +426,20 @@ impl Sim {
 
     fn trace(&self, indent: &str, what: &dyn std::fmt::Debug) {
         if let Some(lines) = &self.trace {
-            let line: String = format!("{what:?}").chars().take(300).collect();
+            let line: String = format!("{what:?}").chars().take(900).collect();
             lines.lock().unwrap().push(format!("{:?} {indent}{line}", self.now - self.start));
         }
+    }
+
+    /// Of a list, what matters is in memory.
+    fn trace_event(&self, event: &Event) {
+        let Event::Listed(provider, asked, Ok(listed)) = event else {
+            self.trace("", event);
+            return;
+        };
+        let shown: Vec<_> =
+            listed.iter().flat_map(|it| &it.instances).map(|it| (&it.id, it.readiness)).collect();
+        self.trace("", &format_args!("Listed({provider:?}, {asked:?}) shows {shown:?}"));
     }
 
     fn require(&self, holds: bool, what: &str) {

@@ -2,7 +2,8 @@
 //! shapes in which model servers report theirs.
 //!
 //! Sources: LM Studio answers in five shapes (an object with the native types, one with OpenAI's, a bare string also with
-//! status 200, an SSE event named `error`, an HTML page). OpenClaw and opencode retry an in-stream error only where its
+//! status 200, an SSE event named `error`, an HTML page); llama-server's router, whose model's process has gone, in a bare
+//! line of text. OpenClaw and opencode retry an in-stream error only where its
 //! type says `server_error`, and a 503 only where its type is not `invalid_request_error`.
 
 use std::time::Duration;
@@ -24,8 +25,12 @@ pub enum Class {
     Other,
 }
 
-/// Texts that say that the instance is gone, as LM Studio words them (its status is 400 for all of them).
-const GONE: [&str; 9] = [
+/// What llama-server's router says, as text and with status 500, when it cannot reach a model's process or loses it.
+const PROXY_ERROR: &str = "proxy error:";
+
+/// Texts that say that the instance is gone, as LM Studio words them (its status is 400 for all of them), and as a router
+/// of llama-server does: its model's process is lost, or not there and not to be started for a request.
+const GONE: [&str; 11] = [
     "Model unloaded",
     "Model is unloaded",
     "unloaded or crashed",
@@ -35,6 +40,8 @@ const GONE: [&str; 9] = [
     "has crashed",
     "Operation canceled",
     "startup was aborted",
+    PROXY_ERROR,
+    "model is not loaded",
 ];
 
 /// Texts that say that the prompt does not fit.
@@ -85,8 +92,11 @@ fn openai_type(status: u16) -> &'static str {
 pub fn message_in(body: &[u8]) -> Option<String> {
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         let text = String::from_utf8_lossy(body);
-        let page = text.trim_start().starts_with('<');
-        return page.then(|| "the provider answered with an HTML page".to_owned());
+        let text = text.trim();
+        if text.starts_with(PROXY_ERROR) {
+            return Some(bounded(text));
+        }
+        return text.starts_with('<').then(|| "the provider answered with an HTML page".to_owned());
     };
     let error = value.get("error").filter(|error| !error.is_null())?;
     let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
@@ -149,6 +159,21 @@ mod tests {
         }
         let endless = format!(r#"{{"error":"x{}"}}"#, "ü".repeat(MESSAGE_BYTES_MAX));
         assert_eq!(message_in(endless.as_bytes()).unwrap().len(), MESSAGE_BYTES_MAX - 1 + "…".len());
+    }
+
+    #[test]
+    fn a_lost_process_of_a_router_is_a_gone_instance() {
+        for cause in ["Failed to read connection", "Could not establish connection"] {
+            let message = message_in(format!("proxy error: {cause}\n").as_bytes()).unwrap();
+            assert_eq!(message, format!("proxy error: {cause}"));
+            assert_eq!(class(&message), Class::Gone);
+        }
+        let refused =
+            r#"{"error":{"code":400,"message":"model is not loaded","type":"invalid_request_error"}}"#;
+        assert_eq!(class(&message_in(refused.as_bytes()).unwrap()), Class::Gone);
+        assert_eq!(message_in(b"the proxy error: of somebody's prose"), None);
+        let unknown = "Model with instance identifier 'x' is not loaded.";
+        assert_eq!(class(unknown), Class::Other);
     }
 
     #[test]

@@ -120,6 +120,13 @@ pub struct Unload<'a> {
     pub instance_id: &'a str,
 }
 
+/// `GET /lmstudio-greeting`, with which LM Studio's own tools look for it.
+#[derive(Debug, Deserialize)]
+pub struct Greeting {
+    /// It is one.
+    pub lmstudio: bool,
+}
+
 /// `GET /api/v0/models`.
 #[derive(Debug, Deserialize)]
 pub struct OldModels {

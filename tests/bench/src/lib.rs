@@ -1,5 +1,8 @@
 //! The request and the answers that the gateway is measured with. Their shape is an agent's, because filler text hides
-//! what matters: thousands of escapes, tools with schemas, `model` as the last key.
+//! what matters: thousands of escapes, tools with schemas, `model` as the last key. And, on paper, what sharing one slot
+//! of memory should cost ([`paper`]).
+
+pub mod paper;
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,9 @@
 //! From the rooms' own values to what the admin API says of them. Nothing is left out that a person could want to know,
 //! and nothing is said that is a secret: providers come here without their keys.
 
-use super::{Due, Held, Instance, Model, Provider, Residency, Settings, Skill, UnderWay, Waiter};
+use super::{
+    Due, Held, Instance, Model, Provider, ProviderHeard, Residency, Settings, Skill, UnderWay, Waiter,
+};
 use crate::admin::ModelServer;
 use crate::residency::{self, LoadedBy, Phase, ProviderState, Report};
 use crate::telemetry::millis;
@@ -66,6 +68,8 @@ impl Model {
             max_context: model.max_context,
             size_bytes: model.size_bytes,
             load_seconds: model.load_seconds,
+            input_cost: model.costs.input,
+            output_cost: model.costs.output,
             instances: model.instances.iter().map(Instance::of).collect(),
         }
     }
@@ -95,12 +99,19 @@ impl Instance {
 impl Residency {
     /// The report as it stands.
     pub(in crate::admin) fn of(report: &Report) -> Self {
-        let (provider, provider_error) = provider_state(Some(&report.provider));
+        let provider = |it: &residency::ProviderEntry| {
+            let (state, error) = provider_state(Some(&it.state));
+            ProviderHeard { name: it.name.clone(), device: it.device.clone(), state, error }
+        };
+        let worst = report.providers.iter().find(|it| it.state != ProviderState::Up);
+        let first = worst.or(report.providers.first()).map(|it| &it.state);
+        let (summary, provider_error) = provider_state(first);
         let due =
             |it: &residency::BaselineEntry| Due { model: it.model.to_string(), settings: it.settings.into() };
         Self {
-            provider,
+            provider: summary,
             provider_error,
+            providers: report.providers.iter().map(provider).collect(),
             baseline: report.baseline.iter().map(due).collect(),
             instances: report.instances.iter().map(Held::of).collect(),
             waiters: report.waiters.iter().map(Waiter::of).collect(),

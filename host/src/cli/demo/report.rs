@@ -3,9 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::stage::{Loaded, RESIDENT, Stage};
+use super::picture::Picture;
+use super::scene::{Scene, Words};
+use super::stage::Loaded;
 use super::swap::{Span, Swap};
-use super::{Exchange, FIRST, Kind, LAST, Played, TRANSLATE};
+use super::{Exchange, FIRST, Kind, LAST, Played};
 use crate::cli::output::{BAD, FAINT, GOOD, STRONG, paint};
 use crate::telemetry::{Record, seconds};
 
@@ -25,6 +27,8 @@ pub(super) struct Report {
     told: Vec<Step>,
     #[serde(skip)]
     story: String,
+    #[serde(skip)]
+    words: &'static Words,
 }
 
 /// One thing that happened.
@@ -41,18 +45,21 @@ struct Step {
 
 impl Report {
     /// What was played, told and judged.
-    pub(super) fn new(played: &Played, stage: &Stage) -> Self {
-        let swap = Swap::read(&stage.lmstudio.log(), &played.cast);
-        let record = stage.gateway.gateway().ring.find(Some(&played.translation.answer.request));
-        let failures = failures(played, &swap);
+    pub(super) fn new(played: &Played, scene: &Scene) -> Self {
+        let (swap, words) = (scene.swap(&played.cast), scene.words());
+        let record = scene.gateway().gateway().ring.find(Some(&played.translation.answer.request));
+        let mut failures = failures(played, &swap, words);
+        let misheard = scene.is_misheard(&played.translation.answer.text, played.picture.as_ref());
+        failures.extend(misheard.map(str::to_owned));
         Self {
             ok: failures.is_empty(),
-            steps: swapped(played, &swap, record.as_deref()),
-            told: told(played, &swap, record.as_deref()),
+            steps: swapped(played, &swap, record.as_deref(), words),
+            told: told(played, &swap, record.as_deref(), words),
             loaded_before: played.before.clone(),
             loaded_after: played.after.clone(),
             failures,
             story: record.map(|record| record.headline()).unwrap_or_default(),
+            words,
         }
     }
 
@@ -63,7 +70,7 @@ impl Report {
 
     /// For people.
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines = vec![String::new(), paint(STRONG, "What LM Studio and its clients saw")];
+        let mut lines = vec![String::new(), paint(STRONG, self.words.seen)];
         for step in &self.told {
             let at = format!("{:>3}.{:03} s", step.at_ms / 1000, step.at_ms % 1000);
             let kind = paint(STRONG, format_args!("{:<8}", step.kind.as_str()));
@@ -73,9 +80,7 @@ impl Report {
         lines.push(format!("{} {}", paint(FAINT, "why it went there "), self.story));
         lines.push(format!("{} {}", paint(FAINT, "in memory before  "), memory(&self.loaded_before)));
         lines.push(format!("{} {}", paint(FAINT, "in memory after   "), memory(&self.loaded_after)));
-        let note = "The emulator cannot see: it translates the picture's description by its phrase book, and names the hash of \
-                    the picture that arrived.";
-        lines.push(paint(FAINT, note));
+        lines.push(paint(FAINT, self.words.note));
         lines.push(String::new());
         lines.push(match self.failures.len() {
             0 => format!(
@@ -89,7 +94,7 @@ impl Report {
 }
 
 /// What was not as it should be.
-fn failures(played: &Played, swap: &Swap) -> Vec<String> {
+fn failures(played: &Played, swap: &Swap, words: &Words) -> Vec<String> {
     let mut found = swap.shortcomings();
     let answers = [
         ("the first answer", &played.first.answer),
@@ -100,16 +105,13 @@ fn failures(played: &Played, swap: &Swap) -> Vec<String> {
     let cut = answers.iter().filter(|(_, answer)| !answer.is_whole);
     found.extend(cut.map(|(what, _)| format!("{what} is not whole")));
     for (what, answer) in answers.iter().filter(|(what, _)| *what != "the translation") {
-        if answer.model != RESIDENT {
-            found.push(format!("{what} is from {:?}, not from {RESIDENT}", answer.model));
+        if answer.model != words.resident {
+            found.push(format!("{what} is from {:?}, not from {}", answer.model, words.resident));
         }
     }
     let translation = &played.translation.answer;
     if swap.specialist.as_deref() != Some(translation.model.as_str()) {
         found.push(format!("the translation is from {:?}", translation.model));
-    }
-    if !translation.text.contains(&played.picture.digest) {
-        found.push("the specialist did not get the picture that was sent".to_owned());
     }
     if played.before != played.after {
         found.push("what is in memory is not what was there before".to_owned());
@@ -118,32 +120,32 @@ fn failures(played: &Played, swap: &Swap) -> Vec<String> {
 }
 
 /// In the order in which they happened.
-fn told(played: &Played, swap: &Swap, record: Option<&Record>) -> Vec<Step> {
-    let mut steps = ordinary(&played.first, FIRST);
-    steps.extend(swapped(played, swap, record));
-    steps.extend(ordinary(&played.last, LAST));
+fn told(played: &Played, swap: &Swap, record: Option<&Record>, words: &Words) -> Vec<Step> {
+    let mut steps = ordinary(&played.first, FIRST, words);
+    steps.extend(swapped(played, swap, record, words));
+    steps.extend(ordinary(&played.last, LAST, words));
     steps
 }
 
-fn ordinary(exchange: &Exchange, question: &str) -> Vec<Step> {
+fn ordinary(exchange: &Exchange, question: &str, words: &Words) -> Vec<Step> {
     let answer = &exchange.answer;
     vec![
-        step(exchange.asked_ms, Kind::Request, RESIDENT, format!("“{question}”")),
+        step(exchange.asked_ms, Kind::Request, words.resident, format!("“{question}”")),
         step(exchange.answered_ms, Kind::Answer, &answer.model, format!("“{}”", answer.text)),
     ]
 }
 
-fn swapped(played: &Played, swap: &Swap, record: Option<&Record>) -> Vec<Step> {
+fn swapped(played: &Played, swap: &Swap, record: Option<&Record>, words: &Words) -> Vec<Step> {
+    let resident = words.resident;
     let exchange = &played.translation;
     let specialist = swap.specialist.as_deref().unwrap_or("no specialist");
     let asked = exchange.asked_ms;
     let decided = asked.saturating_add(
         record.map_or(0, |record| record.steps.iter().map(|it| it.took_us).sum::<u64>() / 1000),
     );
-    let picture = &played.picture;
-    let sent =
-        format!("“{TRANSLATE}”, with a picture of {} bytes, sha256 {}…", picture.png.len(), picture.digest);
-    let mut steps = vec![step(asked, Kind::Request, RESIDENT, sent)];
+    let shown = |it: &Picture| format!(", with a picture of {} bytes, sha256 {}…", it.png.len(), it.digest);
+    let sent = format!("“{}”{}", words.task, played.picture.as_ref().map(shown).unwrap_or_default());
+    let mut steps = vec![step(asked, Kind::Request, resident, sent)];
     steps.extend(record.and_then(|record| Some(step(decided, Kind::Intent, specialist, intent(record)?))));
     let mut add = |kind, model, span: Option<Span>, detail: &dyn Fn(String) -> String| {
         steps.extend(
@@ -151,13 +153,13 @@ fn swapped(played: &Played, swap: &Swap, record: Option<&Record>) -> Vec<Step> {
         );
     };
     let drain = swap.drained.map(|to| Span { from: decided, to: to.max(decided) });
-    add(Kind::Drain, RESIDENT, drain, &|took| {
+    add(Kind::Drain, resident, drain, &|took| {
         format!("{took} until the other conversation's answer was whole")
     });
-    add(Kind::Unload, RESIDENT, swap.unload, &|took| format!("{took}, once nobody used it"));
+    add(Kind::Unload, resident, swap.unload, &|took| format!("{took}, once nobody used it"));
     add(Kind::Load, specialist, swap.load, &|took| format!("{took}, alone in memory"));
     add(Kind::Answer, specialist, swap.answer, &|took| format!("{took}: “{}”", exchange.answer.text));
-    add(Kind::Restore, RESIDENT, swap.restore, &|took| format!("{took}, {}", memory(&played.after)));
+    add(Kind::Restore, resident, swap.restore, &|took| format!("{took}, {}", memory(&played.after)));
     steps
 }
 
@@ -206,6 +208,7 @@ mod tests {
             loaded_after: loaded(),
             failures: vec!["x".to_owned()],
             story: "s".to_owned(),
+            words: &super::super::scene::REAL,
         };
         let expected = concat!(
             r#"{"ok":false,"steps":[{"at_ms":5,"kind":"restore","model":"m","detail":"1 s"}],"#,

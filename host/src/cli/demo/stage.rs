@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::app::{self, Running};
-use crate::config::{Config, Kind, Provider};
+use crate::config::{Config, Device, Provider};
 
 /// The model that is in memory at the start.
 pub(in crate::cli) const RESIDENT: &str = "openai/gpt-oss-20b";
@@ -89,44 +89,11 @@ impl Stage {
     pub(in crate::cli) async fn open(pace: Pace) -> anyhow::Result<Self> {
         let lmstudio =
             Emulator::start(emulated(pace)).await.context("the emulated LM Studio does not start")?;
-        let folder =
-            tempfile::Builder::new().prefix("pointsman-demo-").tempdir().context("a temporary folder")?;
-        let gateway = app::start(configured(&lmstudio.url(), folder.path()))
-            .await
-            .context("the gateway does not start")?;
+        let folder = temporary_folder()?;
+        let provider = Provider::lmstudio(&lmstudio.url());
+        let gateway = gateway("lmstudio", provider, folder.path(), RESIDENT).await?;
         let http = super::super::client::http_client()?;
-        let stage = Self { lmstudio, gateway, http, folder };
-        tokio::time::timeout(DISCOVERY_TIMEOUT, stage.discovered())
-            .await
-            .context("the gateway does not see the emulated LM Studio's models")??;
-        Ok(stage)
-    }
-
-    /// The skills in use, and nothing if the one that the demonstration is about is among them.
-    fn check_skills(&self) -> anyhow::Result<()> {
-        let statuses = self.gateway.gateway().skills.statuses();
-        let swapper = statuses.iter().find(|status| status.name.as_str() == "model-swapper");
-        match swapper.map(|status| &status.state) {
-            Some(crate::skill::State::Active) => Ok(()),
-            Some(crate::skill::State::Failed(why)) => bail!("the bundled skill model-swapper {why}"),
-            _ => bail!("this build has no skill model-swapper"),
-        }
-    }
-
-    async fn discovered(&self) -> anyhow::Result<()> {
-        self.check_skills()?;
-        let residency = &self.gateway.gateway().residency;
-        let mut notices = residency.notices();
-        while !residency
-            .directory()
-            .models()
-            .iter()
-            .any(|model| model.id.key() == RESIDENT && model.is_resident())
-        {
-            // A notice that was lost is as good as one that came: the directory is looked at again.
-            let _ = notices.recv().await;
-        }
-        Ok(())
+        Ok(Self { lmstudio, gateway, http, folder })
     }
 
     /// What LM Studio says is in memory now.
@@ -188,15 +155,66 @@ fn emulated(pace: Pace) -> lmstudio_emulator::Config {
     }
 }
 
+/// A folder that goes with the demonstration.
+pub(super) fn temporary_folder() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new().prefix("pointsman-demo-").tempdir().context("a temporary folder")
+}
+
+/// A gateway in front of this server, once it knows that this model is in memory.
+pub(super) async fn gateway(
+    name: &str,
+    provider: Provider,
+    data_dir: &Path,
+    resident: &str,
+) -> anyhow::Result<Running> {
+    let running =
+        app::start(configured(name, provider, data_dir)).await.context("the gateway does not start")?;
+    let discovered = tokio::time::timeout(DISCOVERY_TIMEOUT, discovered(&running, resident)).await;
+    match discovered.context("the gateway does not see the demonstration's models").flatten() {
+        Ok(()) => Ok(running),
+        Err(error) => {
+            running.stop().await;
+            Err(error)
+        }
+    }
+}
+
+async fn discovered(gateway: &Running, resident: &str) -> anyhow::Result<()> {
+    check_skills(gateway)?;
+    let residency = &gateway.gateway().residency;
+    let mut notices = residency.notices();
+    let is_there = |model: &crate::model::Model| model.id.key() == resident && model.is_resident();
+    while !residency.directory().models().iter().any(is_there) {
+        // A notice that was lost is as good as one that came: the directory is looked at again.
+        let _ = notices.recv().await;
+    }
+    Ok(())
+}
+
+/// The skills in use, and nothing if the one that the demonstration is about is among them.
+fn check_skills(gateway: &Running) -> anyhow::Result<()> {
+    let statuses = gateway.gateway().skills.statuses();
+    let swapper = statuses.iter().find(|status| status.name.as_str() == "model-swapper");
+    match swapper.map(|status| &status.state) {
+        Some(crate::skill::State::Active) => Ok(()),
+        Some(crate::skill::State::Failed(why)) => bail!("the bundled skill model-swapper {why}"),
+        _ => bail!("this build has no skill model-swapper"),
+    }
+}
+
 /// A gateway as it is without a configuration file, at free ports and in a folder of its own.
-fn configured(lmstudio: &str, data_dir: &Path) -> Config {
-    let provider = Provider { kind: Kind::Lmstudio, url: lmstudio.to_owned(), key: None };
+fn configured(name: &str, provider: Provider, data_dir: &Path) -> Config {
+    let device = Device {
+        name: provider.device.clone(),
+        providers: vec![name.to_owned()],
+        residency: crate::residency::Config::default(),
+    };
     Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         data_dir: data_dir.to_path_buf(),
         file: None,
-        providers: BTreeMap::from([("lmstudio".to_owned(), provider)]),
-        residency: crate::residency::Config::default(),
+        providers: BTreeMap::from([(name.to_owned(), provider)]),
+        devices: vec![device],
         aliases: Vec::new(),
         routes: crate::route::Config::default(),
         sessions: crate::session::table::Config::default(),

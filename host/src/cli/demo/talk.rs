@@ -102,6 +102,11 @@ impl Conversation {
         Self { http, url, session, model, messages: Vec::new() }
     }
 
+    /// The model that is asked for.
+    pub(in crate::cli) fn model(&self) -> &'static str {
+        self.model
+    }
+
     /// Says something and hears the answer to its end.
     pub(in crate::cli) async fn ask(
         &mut self,
@@ -109,9 +114,14 @@ impl Conversation {
         picture: Option<&Picture>,
     ) -> anyhow::Result<Answer> {
         let answer = self.begin(text, picture).await?.rest().await?;
+        self.remember(&answer);
+        Ok(answer)
+    }
+
+    /// An answer that was heard is part of what is sent next.
+    pub(in crate::cli) fn remember(&mut self, answer: &Answer) {
         let content = vec![Part::Text { text: answer.text.clone() }];
         self.messages.push(Message { role: "assistant", content });
-        Ok(answer)
     }
 
     /// Says something and waits until the answer begins.

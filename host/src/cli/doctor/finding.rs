@@ -19,12 +19,12 @@ pub(super) enum Level {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// `config`, `data`, `gateway`, `provider`, `models`, `skills`.
+    /// `config`, `data`, `gateway`, `provider`, `clients`, `models`, `skills`.
     pub(super) about: &'static str,
     pub(super) level: Level,
     /// What was found.
     pub(super) message: String,
-    /// What to do about it; none where nothing need be done.
+    /// What to do about it, or what else could be done; none where there is nothing.
     pub(super) mend: Option<String>,
 }
 
@@ -45,6 +45,11 @@ impl Finding {
     /// As it should be.
     pub(super) fn ok(about: &'static str, message: impl Into<String>) -> Self {
         Self { about, level: Level::Ok, message: message.into(), mend: None }
+    }
+
+    /// As it should be, and something is worth knowing.
+    pub(super) fn note(about: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), ..Self::ok(about, message) }
     }
 
     /// It could be better.

@@ -1,257 +1,254 @@
-//! The model server: whether something answers there, what it is, and whether it lets us in. Asked as the gateway asks,
-//! but only for lists.
+//! What a model server's answer means: whether it is there and lets us in, whether it is what the configuration says, and
+//! what the gateway can do with it. Pure.
 //!
-//! LM Studio answers wrong paths with status 200 and an error that is a bare string; that is how a version without the v1
-//! API looks. Its v0 list names each model's `state`, which no other server does.
+//! What only concerns servers of one kind is in that kind's file.
 
-use std::time::Duration;
-
-use reqwest::StatusCode;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
+use super::configured::{Configured, in_words};
 use super::finding::Finding;
-use super::models::Listed;
-use crate::cli::client::{Presence, http_client, presence, root_cause};
-use crate::config::{Provider, Secret};
+use super::models::Answered;
+use super::probe::{Facts, Own, Probed, TIMEOUT};
+use super::{llama_server, lmstudio, ollama};
+use crate::provider::{Control, ServerKind};
 
-const ABOUT: &str = "provider";
-
-/// How long a list may take; LM Studio is slow while it loads.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What answers.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Probed {
-    /// LM Studio with the v1 API (0.4.0 or newer).
-    LmStudio {
-        /// Its list.
-        models: Vec<Listed>,
-        /// Its OpenAI list names models that are not loaded, as it does while requests may load them; none where it did
-        /// not say.
-        lists_unloaded: Option<bool>,
-    },
-    /// LM Studio without it.
-    OldLmStudio,
-    /// It wants a token, or another one.
-    Unauthorised,
-    /// Another server that speaks OpenAI's protocol.
-    OpenAi,
-    /// A Pointsman.
-    Gateway,
-    /// It answers, and nothing that is known.
-    Unknown(String),
-    /// Nothing answers.
-    Unreachable(String),
-    /// It is there and says nothing.
-    Silent,
-}
-
-#[derive(Debug, Deserialize)]
-struct NativeList {
-    models: Vec<Listed>,
-}
-
-#[derive(Debug, Deserialize)]
-struct OpenAiList {
-    data: Vec<Named>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Named {
-    id: String,
-    #[serde(default)]
-    state: Option<String>,
-}
-
-/// One answer.
-struct Answer {
-    status: StatusCode,
-    body: Vec<u8>,
-}
-
-/// Asks what is there.
-pub(super) async fn probe(provider: &Provider) -> anyhow::Result<Probed> {
-    let asking = Asking { http: http_client()?, provider };
-    let native = match asking.get("/api/v1/models").await {
-        Ok(answer) => answer,
-        Err(error) if error.is_timeout() && !error.is_connect() => return Ok(Probed::Silent),
-        Err(error) => return Ok(Probed::Unreachable(root_cause(&error))),
-    };
-    if matches!(native.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        let ours = presence(&provider.url).await? == Presence::Gateway;
-        return Ok(if ours { Probed::Gateway } else { Probed::Unauthorised });
-    }
-    if let Some(list) = native.read::<NativeList>() {
-        let openai = asking.get("/v1/models").await.ok().and_then(|answer| answer.read::<OpenAiList>());
-        let lists_unloaded = openai.map(|openai| names_unloaded(&list.models, &openai));
-        return Ok(Probed::LmStudio { models: list.models, lists_unloaded });
-    }
-    if presence(&provider.url).await? == Presence::Gateway {
-        return Ok(Probed::Gateway);
-    }
-    let old = asking.get("/api/v0/models").await.ok().and_then(|answer| answer.read::<OpenAiList>());
-    if old.is_some_and(|list| list.data.iter().any(|model| model.state.is_some())) {
-        return Ok(Probed::OldLmStudio);
-    }
-    match asking.get("/v1/models").await.ok().and_then(|answer| answer.read::<OpenAiList>()) {
-        Some(_) => Ok(Probed::OpenAi),
-        None => Ok(Probed::Unknown(format!("status {}", native.status))),
-    }
-}
-
-fn names_unloaded(models: &[Listed], openai: &OpenAiList) -> bool {
-    let unloaded = models.iter().filter(|model| model.loaded_instances.is_empty());
-    unloaded.into_iter().any(|model| openai.data.iter().any(|named| named.id == model.key))
-}
-
-struct Asking<'a> {
-    http: reqwest::Client,
-    provider: &'a Provider,
-}
-
-impl Asking<'_> {
-    async fn get(&self, path: &str) -> reqwest::Result<Answer> {
-        let mut request = self.http.get(format!("{}{path}", self.provider.url)).timeout(TIMEOUT);
-        if let Some(key) = &self.provider.key {
-            request = request.bearer_auth(Secret::reveal(key));
-        }
-        let response = request.send().await?;
-        Ok(Answer { status: response.status(), body: response.bytes().await?.to_vec() })
-    }
-}
-
-impl Answer {
-    fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        self.status.is_success().then(|| serde_json::from_slice(&self.body).ok()).flatten()
-    }
-}
+pub(super) const ABOUT: &str = "provider";
 
 /// What it means.
-pub(super) fn judge(name: &str, provider: &Provider, probed: &Probed) -> Vec<Finding> {
-    let url = &provider.url;
-    let place = format!("`[providers.{name}] url`");
-    let finding = match probed {
-        Probed::LmStudio { models, .. } => {
-            Finding::ok(ABOUT, format!("{name}: LM Studio answers at {url} with {} models", models.len()))
-        }
-        Probed::OldLmStudio => Finding::fail(
-            ABOUT,
-            format!(
-                "{name}: the LM Studio at {url} is older than 0.4.0 and cannot load or unload models over HTTP"
-            ),
-            "update LM Studio",
-        ),
-        Probed::Unauthorised => unauthorised(name, provider),
-        Probed::OpenAi => Finding::fail(
-            ABOUT,
-            format!(
-                "{name}: what answers at {url} speaks OpenAI's protocol but is no LM Studio, and only that is served yet"
-            ),
-            format!(
-                "name LM Studio's address as {place}; it is http://127.0.0.1:1234 unless changed in its Developer tab"
-            ),
-        ),
-        Probed::Gateway => Finding::fail(
-            ABOUT,
-            format!("{name}: what answers at {url} is a Pointsman: requests would go round in circles"),
+pub(super) fn judge(configured: &Configured<'_>, probed: &Probed) -> Vec<Finding> {
+    let Configured { name, provider, .. } = configured;
+    let (url, place) = (&provider.url, format!("`url` under {}", configured.table()));
+    let fail = |message: String, mend: String| vec![Finding::fail(ABOUT, format!("{name}: {message}"), mend)];
+    match probed {
+        Probed::Server(facts) => server(configured, facts),
+        Probed::Unauthorised => vec![unauthorised(configured)],
+        Probed::Gateway => fail(
+            format!("what answers at {url} is a Pointsman: requests would go round in circles"),
             format!(
                 "name the model server's own address as {place} (and not in OPENAI_API_BASE, which is read too)"
             ),
         ),
-        Probed::Unknown(said) => Finding::fail(
-            ABOUT,
-            format!("{name}: what answers at {url} is no model server that is known ({said})"),
-            format!("name LM Studio's address as {place}"),
+        Probed::Unreachable(why) => fail(
+            format!("nothing answers at {url}: {why}"),
+            format!("{}, or correct {place}", start(provider.kind)),
         ),
-        Probed::Unreachable(why) => Finding::fail(
-            ABOUT,
-            format!("{name}: nothing answers at {url}: {why}"),
-            format!("start LM Studio's server (Developer tab, or `lms server start`), or correct {place}"),
+        Probed::Silent => fail(
+            format!("{url} takes connections but does not answer within {}", in_words(TIMEOUT)),
+            "see in its own log or window what it is doing, and restart it if it hangs".to_owned(),
         ),
-        Probed::Silent => Finding::fail(
-            ABOUT,
-            format!("{name}: {url} takes connections but does not answer within {} s", TIMEOUT.as_secs()),
-            "restart LM Studio's server (Developer tab, or `lms server stop` and `lms server start`)",
+        Probed::Unknown(said) => fail(
+            format!("what answers at {url} is no model server that is known ({said})"),
+            format!(
+                "name the model server's address as {place}; LM Studio's is http://127.0.0.1:1234 unless changed in its Developer tab"
+            ),
         ),
-    };
-    vec![finding]
+    }
 }
 
-fn unauthorised(name: &str, provider: &Provider) -> Finding {
-    let url = &provider.url;
+/// The gateway sees its own requests only.
+pub(super) fn bypassing(answered: &[Answered<'_>]) -> Option<Finding> {
+    let is_ours =
+        |(configured, facts): &Answered<'_>| configured.is_gateways() && facts.control == Control::Full;
+    let message = "only requests that come through Pointsman are waited for before a model is unloaded: a client that talks to a model \
+                   server directly is not protected";
+    let mend = "point every client at Pointsman's address (see `listen`)";
+    answered.iter().any(is_ours).then(|| Finding::note("clients", message, mend))
+}
+
+fn server(configured: &Configured<'_>, facts: &Facts) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = disagreement(configured, facts.kind).into_iter().collect();
+    findings.extend(match &facts.own {
+        Own::LmStudio { lists_unloaded } => lmstudio::judge(configured, facts, *lists_unloaded),
+        Own::LlamaServer(settings) => llama_server::judge(configured, facts, settings),
+        Own::Nothing if facts.kind == ServerKind::Ollama => ollama::judge(configured, facts),
+        Own::Nothing => vec![compatible(configured, facts)],
+    });
+    findings
+}
+
+/// What is configured does not answer, or more does than is made use of.
+fn disagreement(configured: &Configured<'_>, found: ServerKind) -> Option<Finding> {
+    let Configured { name, provider, .. } = configured;
+    let said = provider.kind.filter(|said| *said != found)?;
+    let message = format!(
+        "{name}: what answers at {} is {}, and the configuration says `kind = \"{}\"`",
+        provider.url,
+        called(found),
+        said.as_str()
+    );
+    let table = configured.table();
+    let right = format!("write `kind = \"{}\"` under {table}, or leave `kind` out", found.as_str());
+    Some(match (said, found) {
+        // Every one of them speaks OpenAI's protocol as well: it works, but nothing is loaded or unloaded.
+        (ServerKind::OpenAi, _) => Finding::warn(
+            ABOUT,
+            format!("{message}: its models are neither loaded nor unloaded, and count as always there"),
+            right,
+        ),
+        _ => Finding::fail(ABOUT, message, format!("{right}; or correct `url` there")),
+    })
+}
+
+/// A server that can only be listed.
+fn compatible(configured: &Configured<'_>, facts: &Facts) -> Finding {
+    let Configured { name, provider, .. } = configured;
+    let place = if provider.local { "" } else { "; what is sent to it leaves your machines" };
+    Finding::ok(
+        ABOUT,
+        format!(
+            "{name}: a server of OpenAI's protocol answers at {} with {}; which of them are in memory is its own business{place}",
+            provider.url,
+            models(facts)
+        ),
+    )
+}
+
+/// How a server of this kind is started.
+fn start(kind: Option<ServerKind>) -> &'static str {
+    match kind {
+        None | Some(ServerKind::LmStudio) => {
+            "start LM Studio's server (Developer tab, or `lms server start`)"
+        }
+        Some(ServerKind::LlamaServer) => {
+            "start llama-server (without `-m`, with `--models-dir DIR`, it serves many models)"
+        }
+        Some(ServerKind::Ollama) => "start Ollama (its app, or `ollama serve`)",
+        Some(ServerKind::OpenAi) => "start the server",
+    }
+}
+
+fn unauthorised(configured: &Configured<'_>) -> Finding {
+    let Configured { name, provider, .. } = configured;
+    let (url, table) = (&provider.url, configured.table());
+    let is_lm_studio = matches!(provider.kind, None | Some(ServerKind::LmStudio));
+    let (variable, origin) = if is_lm_studio {
+        ("LM_API_TOKEN or ", "make one in LM Studio (Developer tab, server settings)")
+    } else {
+        ("", "take it from the server's settings")
+    };
     match provider.key {
         None => Finding::fail(
             ABOUT,
             format!("{name}: the server at {url} wants an API token"),
-            format!(
-                "make one in LM Studio (Developer tab, server settings) and set LM_API_TOKEN or `[providers.{name}] key`"
-            ),
+            format!("{origin} and set {variable}`key` under {table}"),
         ),
         Some(_) => Finding::fail(
             ABOUT,
             format!("{name}: the server at {url} does not take the configured API token"),
             format!(
-                "correct LM_API_TOKEN or `[providers.{name}] key`; the token needs the right to see and load models"
+                "correct {variable}`key` under {table}; the token needs the right to see and load models"
             ),
         ),
     }
 }
 
+/// A kind in a sentence.
+pub(super) fn called(kind: ServerKind) -> &'static str {
+    match kind {
+        ServerKind::LmStudio => "LM Studio",
+        ServerKind::LlamaServer => "a llama-server",
+        ServerKind::Ollama => "Ollama",
+        ServerKind::OpenAi => "a server of OpenAI's protocol",
+    }
+}
+
+/// How many models it has.
+pub(super) fn models(facts: &Facts) -> String {
+    match facts.models.len() {
+        1 => "one model".to_owned(),
+        count => format!("{count} models"),
+    }
+}
+
+/// The server was left to itself though it could be told.
+pub(super) fn left_to_itself(configured: &Configured<'_>, facts: &Facts) -> Option<Finding> {
+    let is_told = configured.is_gateways() || facts.control == Control::ListOnly;
+    let message = format!(
+        "{}: `residency = \"provider\"`: it loads and unloads as it likes, and nobody waits for running answers before it does",
+        configured.name
+    );
+    let mend =
+        format!("take that line out under {} to have Pointsman look after its memory", configured.table());
+    (!is_told).then(|| Finding::note(ABOUT, message, mend))
+}
+
 #[cfg(test)]
 mod tests {
-    use lmstudio_emulator::{Config, Emulator};
-
     use super::super::finding::Level;
+    use super::super::tests::{at, facts};
     use super::*;
-    use crate::config::Kind;
 
-    fn at(url: String, key: Option<&str>) -> Provider {
-        Provider { kind: Kind::Lmstudio, url, key: key.map(Secret::new) }
-    }
+    const KINDS: [ServerKind; 4] =
+        [ServerKind::LmStudio, ServerKind::LlamaServer, ServerKind::Ollama, ServerKind::OpenAi];
 
-    #[tokio::test]
-    async fn lm_studio_is_known_with_its_models_and_its_settings() {
-        let emulator = Emulator::start(Config::default().loaded("openai/gpt-oss-20b")).await.unwrap();
-        let provider = at(emulator.url(), None);
-        let Probed::LmStudio { models, lists_unloaded } = probe(&provider).await.unwrap() else { panic!() };
-        assert!(models.len() > 3 && lists_unloaded == Some(true));
-        emulator.change(|server| server.jit = false);
-        let Probed::LmStudio { lists_unloaded, .. } = probe(&provider).await.unwrap() else { panic!() };
-        assert_eq!(lists_unloaded, Some(false));
-        let url = emulator.url();
-        emulator.stop().await;
-        let probed = probe(&at(url, None)).await.unwrap();
-        assert!(matches!(probed, Probed::Unreachable(_)), "{probed:?}");
-        assert_eq!(judge("lmstudio", &provider, &probed)[0].level, Level::Fail);
-    }
-
-    #[tokio::test]
-    async fn a_token_that_is_wanted_is_asked_for() {
-        let config = Config::default().server(|server| server.auth_tokens = vec!["sk-1".to_owned()]);
-        let emulator = Emulator::start(config).await.unwrap();
-        for (key, expected) in [(None, "wants an API token"), (Some("sk-2"), "does not take")] {
-            let provider = at(emulator.url(), key);
-            let probed = probe(&provider).await.unwrap();
-            assert_eq!(probed, Probed::Unauthorised);
-            assert!(judge("lmstudio", &provider, &probed)[0].message.contains(expected));
+    #[test]
+    fn whatever_is_no_server_is_told_apart_and_mended() {
+        let kinds = [
+            (Probed::Gateway, "in circles"),
+            (Probed::Unknown("status 200".to_owned()), "status 200"),
+            (Probed::Unreachable("refused".to_owned()), "refused"),
+            (Probed::Silent, "within 10s"),
+            (Probed::Unauthorised, "wants an API token"),
+        ];
+        for (probed, part) in kinds {
+            let findings = at("", |configured| judge(configured, &probed));
+            let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+            assert!(finding.level == Level::Fail && finding.message.contains(part), "{finding:?}");
+            assert!(finding.mend.as_ref().is_some_and(|mend| !mend.is_empty()));
         }
-        assert!(matches!(probe(&at(emulator.url(), Some("sk-1"))).await.unwrap(), Probed::LmStudio { .. }));
     }
 
     #[test]
-    fn whatever_answers_is_told_apart_and_mended() {
-        let provider = at("http://x".to_owned(), None);
-        let kinds = [
-            Probed::OldLmStudio,
-            Probed::OpenAi,
-            Probed::Gateway,
-            Probed::Unknown("status 200".to_owned()),
-            Probed::Silent,
-        ];
-        for probed in kinds {
-            let findings = judge("lmstudio", &provider, &probed);
-            assert!(findings[0].level == Level::Fail && findings[0].mend.is_some(), "{probed:?}");
+    fn the_configured_kind_is_held_against_what_answers() {
+        for said in KINDS {
+            for found in KINDS {
+                let toml = format!("kind = \"{}\"", said.as_str());
+                let finding = at(&toml, |configured| disagreement(configured, found));
+                let level = match (said, found) {
+                    _ if said == found => None,
+                    (ServerKind::OpenAi, _) => Some(Level::Warn),
+                    _ => Some(Level::Fail),
+                };
+                assert_eq!(finding.as_ref().map(|it| it.level), level, "{said:?} {found:?}");
+                let mend = finding.and_then(|it| it.mend).unwrap_or_default();
+                assert!(
+                    level.is_none() || mend.contains(&format!("kind = \"{}\"", found.as_str())),
+                    "{mend}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn servers_are_started_in_their_own_way() {
+        for (kind, part) in
+            KINDS.iter().zip(["lms server start", "--models-dir", "ollama serve", "the server"])
+        {
+            let toml = format!("kind = \"{}\"", kind.as_str());
+            let probed = Probed::Unreachable("refused".to_owned());
+            let mend = at(&toml, |configured| judge(configured, &probed))[0].mend.clone().unwrap();
+            assert!(mend.contains(part), "{mend}");
+        }
+    }
+
+    #[test]
+    fn a_compatible_server_is_in_order() {
+        let facts = facts(ServerKind::OpenAi, Control::ListOnly, Vec::new(), Own::Nothing);
+        for (toml, leaves) in [("local = false", true), ("local = true", false)] {
+            let findings = at(toml, |configured| server(configured, &facts));
+            assert_eq!((findings.len(), findings[0].level), (1, Level::Ok));
+            assert_eq!(findings[0].message.contains("leaves your machines"), leaves);
+        }
+    }
+
+    #[test]
+    fn clients_that_go_past_are_spoken_of_where_memory_is_looked_after() {
+        for (toml, control, is_said) in [
+            ("", Control::Full, true),
+            ("", Control::ListOnly, false),
+            ("residency = \"provider\"", Control::Full, false),
+        ] {
+            let facts = facts(ServerKind::Ollama, control, Vec::new(), Own::Nothing);
+            let finding = at(toml, |configured| bypassing(&[(*configured, facts.clone())]));
+            assert_eq!(finding.map(|it| it.level), is_said.then_some(Level::Ok), "{toml} {control:?}");
         }
     }
 }

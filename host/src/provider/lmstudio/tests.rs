@@ -95,7 +95,14 @@ async fn a_broken_connection_is_tried_once_more_for_a_list_and_never_for_a_load(
 async fn a_swap_there_and_back_through_the_whole_room() {
     let (emulator, first, second) = start(|config| config).await;
     let provider = Arc::new(provider(&emulator, ""));
-    let (residency, actor) = Residency::new(residency::Config::default(), provider, Vec::new());
+    let device = residency::Device {
+        name: "local".to_owned(),
+        config: residency::Config::default(),
+        providers: vec![provider],
+        journal: Arc::new(residency::InMemory::default()),
+    };
+    let (residency, mut owners) = Residency::new(vec![device], Vec::new());
+    let actor = owners.remove(0);
     let scenario = async {
         let claim = Claim {
             model: ModelId::of("lmstudio", &second),

@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::id::RequestId;
+use crate::id::{InstanceId, RequestId};
 use crate::model::Kind;
-use crate::provider::{Answer, Listed, LoadRequest, Loaded, Readiness, Resident, Settings};
-use crate::residency::{End, Mode, Phase, Reason, Residency, TurnAfter};
+use crate::provider::{Answer, Control, Listed, LoadRequest, Loaded, Readiness, Resident, Settings};
+use crate::residency::{
+    Action, End, InMemory, Phase, Reason, Residency, TurnAfter, WhenAnswered, Whose, Wisher,
+};
 use crate::turn::verdict::{Afterwards, Swap};
 
 const DONE: End = End::Answered { turn: TurnAfter::Finished };
@@ -21,6 +23,8 @@ struct Fake {
     memory: Mutex<Vec<String>>,
     calls: Mutex<Vec<String>>,
     is_down: AtomicBool,
+    name: Option<&'static str>,
+    control: Option<Control>,
 }
 
 const LOAD_TIME: Duration = Duration::from_secs(6);
@@ -43,7 +47,7 @@ impl Fake {
 
 impl Provider for Fake {
     fn name(&self) -> &'static str {
-        "p"
+        self.name.unwrap_or("p")
     }
 
     fn list(&self) -> Answer<'_, Vec<Listed>> {
@@ -54,6 +58,10 @@ impl Provider for Fake {
             }
             Ok(["a", "b"].map(|key| listed(key, &self.resident())).to_vec())
         })
+    }
+
+    fn control(&self) -> Control {
+        self.control.unwrap_or(Control::Full)
     }
 
     fn load(&self, request: LoadRequest) -> Answer<'_, Loaded> {
@@ -112,13 +120,20 @@ fn claim(key: &str, purpose: Purpose) -> Claim {
     }
 }
 
+fn start(config: Config, fake: &Arc<Fake>) -> (Residency, Actor) {
+    let journal = Arc::new(InMemory::default());
+    let device = Device { name: "local".to_owned(), config, providers: vec![fake.clone()], journal };
+    let (residency, mut owners) = Residency::new(vec![device], Vec::new());
+    (residency, owners.remove(0))
+}
+
 /// Runs a scenario beside the owner; afterwards the owner is shut down and must end.
 async fn with<F: Future>(
     fake: &Arc<Fake>,
     config: Config,
     scenario: impl FnOnce(Residency) -> F,
 ) -> F::Output {
-    let (residency, actor) = Residency::new(config, fake.clone(), Vec::new());
+    let (residency, actor) = start(config, fake);
     let scenario = async {
         let output = scenario(residency.clone()).await;
         residency.shutdown().await;
@@ -157,7 +172,7 @@ async fn a_swap_there_and_back() {
 #[tokio::test(start_paused = true)]
 async fn the_hot_path_does_not_ask_the_owner() {
     let fake = Fake::holding("a");
-    let (residency, actor) = Residency::new(Config::default(), fake.clone(), Vec::new());
+    let (residency, actor) = start(Config::default(), &fake);
     let mut run = Box::pin(actor.run());
     let first = residency.acquire(claim("a", Purpose::Plain));
     let first = tokio::select! {
@@ -179,7 +194,7 @@ async fn the_hot_path_does_not_ask_the_owner() {
 #[tokio::test(start_paused = true)]
 async fn what_ended_before_is_known_when_the_owner_has_settled() {
     let fake = Fake::holding("a");
-    let (residency, actor) = Residency::new(Config::default(), fake.clone(), Vec::new());
+    let (residency, actor) = start(Config::default(), &fake);
     let scenario = async {
         let lease = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
         assert_eq!(residency.directory().due(), [ModelId::of("p", "a")]);
@@ -287,7 +302,7 @@ async fn a_shutdown_in_mid_load_awaits_the_load_and_goes_back() {
 #[tokio::test(start_paused = true)]
 async fn an_owner_without_handles_ends() {
     let fake = Fake::holding("a");
-    let (residency, actor) = Residency::new(Config::default(), fake, Vec::new());
+    let (residency, actor) = start(Config::default(), &fake);
     drop(residency);
     actor.run().await;
 }
@@ -295,7 +310,7 @@ async fn an_owner_without_handles_ends() {
 #[tokio::test(start_paused = true)]
 async fn after_the_shutdown_claims_are_refused() {
     let fake = Fake::holding("a");
-    let (residency, actor) = Residency::new(Config::default(), fake, Vec::new());
+    let (residency, actor) = start(Config::default(), &fake);
     futures_util::future::join(actor.run(), residency.shutdown()).await;
     let refused = residency.acquire(claim("b", Purpose::Plain)).await.unwrap_err();
     assert_eq!(refused.reason, Reason::ShuttingDown);
@@ -303,14 +318,98 @@ async fn after_the_shutdown_claims_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn in_mode_provider_everything_is_granted_and_nothing_is_loaded() {
-    let fake = Fake::holding("a");
-    let config = Config { mode: Mode::Provider, ..Config::default() };
-    with(&fake, config, async |residency| {
+    let fake = Arc::new(Fake { control: Some(Control::ListOnly), ..Fake::default() });
+    with(&fake, Config::default(), async |residency| {
         let a = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
         let b = residency.acquire(claim("b", ROUTED)).await.unwrap();
         assert_eq!(b.instance().as_str(), "b");
         drop((a, b));
+        assert!(
+            residency.directory().due().is_empty(),
+            "nothing of it is due: it is the server's own business"
+        );
+        let unload = Wish {
+            model: ModelId::of("p", "a"),
+            action: Action::Unload { whose: Whose::Everyones },
+            by: Wisher::Person,
+            answer: WhenAnswered::WhenDone,
+        };
+        assert_eq!(residency.wish(unload).await.unwrap_err().reason, Reason::NotOurs);
     })
     .await;
     assert_eq!(fake.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_device_has_its_own_memory_and_all_are_seen_at_once() {
+    let (here, there) = (Fake::holding("a"), Fake { name: Some("q"), ..Fake::default() });
+    let there = Arc::new(there);
+    let device = |name: &str, provider: &Arc<Fake>| Device {
+        name: name.to_owned(),
+        config: Config::default(),
+        providers: vec![provider.clone()],
+        journal: Arc::new(InMemory::default()),
+    };
+    let devices = vec![device("local", &here), device("elsewhere", &there)];
+    let (residency, owners) = Residency::new(devices, vec![("far".to_owned(), "q/b".to_owned())]);
+    let scenario = async {
+        let near = residency.acquire(claim("a", Purpose::Plain)).await.unwrap();
+        let of_q = Claim { model: ModelId::of("q", "b"), ..claim("b", ROUTED) };
+        let far = residency.acquire(of_q).await.unwrap();
+        // Both are in memory, each in its own; nothing had to go.
+        assert_eq!((here.calls(), there.calls()), (vec![], vec!["load b".to_owned()]));
+        let directory = residency.directory();
+        let ids: Vec<&str> = directory.models().iter().map(|model| model.id.as_str()).collect();
+        assert_eq!(ids, ["p/a", "p/b", "q/a", "q/b"]);
+        assert_eq!(directory.find("far").unwrap().id.as_str(), "q/b");
+        // Where it is resident comes first, though it stands last.
+        assert_eq!(directory.find("b").unwrap().id.as_str(), "q/b");
+        let report = residency.report().await.unwrap();
+        let providers: Vec<_> = report.providers.iter().map(|it| (&*it.name, &*it.device)).collect();
+        assert_eq!(providers, [("p", "local"), ("q", "elsewhere")]);
+        assert_eq!(report.instances.len(), 2);
+        let unknown = Claim { model: ModelId::of("r", "b"), ..claim("b", ROUTED) };
+        assert_eq!(residency.acquire(unknown).await.unwrap_err().reason, Reason::UnknownModel);
+        far.finish(DONE);
+        near.finish(DONE);
+        residency.settled().await;
+        residency.shutdown().await;
+        assert_eq!(there.resident(), [""; 0]);
+    };
+    let owners = futures_util::future::join_all(owners.into_iter().map(Actor::run));
+    futures_util::future::join(owners, scenario).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_life_knows_what_was_due_and_what_models_there_are() {
+    let fake = Fake::holding("a");
+    let journal = Arc::new(InMemory::default());
+    let begin = || {
+        let (name, config) = ("local".to_owned(), Config::default());
+        let device = Device { name, config, providers: vec![fake.clone()], journal: journal.clone() };
+        let (residency, mut owners) = Residency::new(vec![device], Vec::new());
+        (residency, owners.remove(0))
+    };
+    let (residency, owner) = begin();
+    let swap = async {
+        let lease = residency.acquire(claim("b", ROUTED)).await.unwrap();
+        assert_eq!(fake.calls(), ["unload a", "load b"]);
+        lease
+    };
+    // The process ends in the middle of the specialist's work.
+    let _ = futures_util::future::select(Box::pin(swap), Box::pin(owner.run())).await;
+    drop(residency);
+
+    let (residency, owner) = begin();
+    let directory = residency.directory();
+    assert_eq!(directory.due(), [ModelId::of("p", "a")], "before anybody was asked");
+    assert!(directory.get(&ModelId::of("p", "b")).unwrap().load_seconds.is_some());
+    assert!(directory.models().iter().all(|model| !model.is_resident()));
+    let scenario = async {
+        tokio::time::sleep(LOAD_TIME * 2).await;
+        residency.shutdown().await;
+    };
+    futures_util::future::join(owner.run(), scenario).await;
+    assert_eq!(fake.calls(), ["unload b", "load a"]);
+    assert_eq!(fake.resident(), ["a"]);
 }

@@ -4,6 +4,8 @@
 //! It may name more than fits only while all of that is in memory, which people can bring about; where something must
 //! give way, what is not in memory goes first, then what was chosen longest ago.
 
+use std::time::Duration;
+
 use crate::id::ModelId;
 use crate::model::Kind;
 use crate::provider::Settings;
@@ -23,6 +25,8 @@ pub(super) struct Due {
     pub(super) model: ModelId,
     pub(super) kind: Kind,
     pub(super) settings: Settings,
+    /// It is due only until it has been idle for so long, once it is back.
+    pub(super) ttl: Option<Duration>,
 }
 
 /// Where a model stands from now on that is due already and is chosen again.
@@ -45,52 +49,37 @@ impl Baseline {
         self.due.iter().find(|due| due.model == *model)
     }
 
-    /// Someone chose the model; what it displaced is dropped.
-    pub(super) fn choose(
-        &mut self,
-        chosen: Due,
-        place: Place,
-        capacity: usize,
-        resident: impl Fn(&ModelId) -> bool,
-    ) {
-        let kind = chosen.kind;
+    /// Someone chose the model. Says whether it was not due before: then something else may have to leave.
+    pub(super) fn choose(&mut self, chosen: Due, place: Place) -> bool {
         match (self.due.iter().position(|due| due.model == chosen.model), place) {
             (Some(at), Place::Last) => {
                 let before = self.due.remove(at);
                 self.changed |= at != self.due.len();
                 self.due.push(Due { settings: chosen.settings.or(before.settings), ..chosen });
+                false
             }
             (Some(_), Place::Kept) => {
                 if let Some(due) = self.due.iter_mut().find(|due| due.model == chosen.model) {
                     due.settings = chosen.settings.or(due.settings);
                 }
+                false
             }
             (None, _) => {
                 self.due.push(chosen);
                 self.changed = true;
-                self.trim(kind, capacity, resident);
+                true
             }
         }
     }
 
-    /// Drops what no longer fits.
-    pub(super) fn trim(&mut self, kind: Kind, capacity: usize, resident: impl Fn(&ModelId) -> bool) {
-        loop {
-            let of_kind = || self.due.iter().enumerate().filter(|(_, due)| due.kind == kind);
-            let count = of_kind().count();
-            let all_resident = of_kind().all(|(_, due)| resident(&due.model));
-            if count <= capacity || all_resident {
-                return;
-            }
-            let before_last = || of_kind().take(count.saturating_sub(1));
-            let absent = before_last().find(|(_, due)| !resident(&due.model));
-            let Some((index, _)) = absent.or_else(|| before_last().next()) else { return };
-            self.due.remove(index);
-            self.changed = true;
+    /// The model, if it is due, is so for good, or only until it has been idle for so long.
+    pub(super) fn set_ttl(&mut self, model: &ModelId, ttl: Option<Duration>) {
+        if let Some(due) = self.due.iter_mut().find(|due| due.model == *model) {
+            due.ttl = ttl;
         }
     }
 
-    /// Someone unloaded the model.
+    /// The model is not due any more.
     pub(super) fn remove(&mut self, model: &ModelId) {
         let before = self.due.len();
         self.due.retain(|due| due.model != *model);
@@ -103,12 +92,71 @@ impl Baseline {
     }
 }
 
+// === surplus ===
+
+/// An entry that shares room with others, as seen when something must give way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'a> {
+    pub(super) due: &'a Due,
+    pub(super) is_resident: bool,
+}
+
+/// What of these must leave, in the order they were chosen, so that the rest is in memory or fits.
+///
+/// The one chosen last stays, and what need not leave does. An embedding model pushes no language model out: where only
+/// that would do, it is not due itself.
+pub(super) fn surplus(entries: &[Entry<'_>], fits: impl Fn(&[Entry<'_>]) -> bool) -> Vec<ModelId> {
+    let Some((last, others)) = entries.split_last() else { return Vec::new() };
+    let is_akin = |entry: &Entry<'_>| entry.due.kind == last.due.kind;
+    let mut order: Vec<Entry<'_>> = others.to_vec();
+    // Sorting is stable: within a group the one chosen longest ago is first.
+    order.sort_by_key(|entry| (!is_akin(entry), entry.is_resident));
+    if last.due.kind == Kind::Embedding {
+        order.insert(others.iter().filter(|entry| is_akin(entry)).count(), *last);
+    }
+    let without = |gone: &[Entry<'_>]| -> Vec<Entry<'_>> {
+        let stays = |entry: &&Entry<'_>| !gone.iter().any(|it| it.due.model == entry.due.model);
+        entries.iter().filter(stays).copied().collect()
+    };
+    let mut gone: Vec<Entry<'_>> = Vec::new();
+    let mut order = order.into_iter();
+    loop {
+        let rest = without(&gone);
+        if fits(&rest) || rest.iter().all(|entry| entry.is_resident) {
+            break;
+        }
+        let Some(next) = order.next() else { break };
+        gone.push(next);
+    }
+    for at in (0..gone.len()).rev() {
+        let spared = gone.remove(at);
+        if !fits(&without(&gone)) {
+            gone.insert(at, spared);
+        }
+    }
+    ids(&gone)
+}
+
+fn ids(entries: &[Entry<'_>]) -> Vec<ModelId> {
+    entries.iter().map(|entry| entry.due.model.clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn due(choice: &str) -> Due {
-        Due { model: ModelId::of("p", choice), kind: Kind::Language, settings: Settings::default() }
+        let kind = if choice.starts_with('e') { Kind::Embedding } else { Kind::Language };
+        Due { model: ModelId::of("p", choice), kind, settings: Settings::default(), ttl: None }
+    }
+
+    fn trim(baseline: &mut Baseline, resident: &[&str], fits: impl Fn(&[Entry<'_>]) -> bool) {
+        let is_resident = |due: &Due| resident.contains(&due.model.key());
+        let entries: Vec<_> =
+            baseline.iter().map(|due| Entry { due, is_resident: is_resident(due) }).collect();
+        for gone in surplus(&entries, fits) {
+            baseline.remove(&gone);
+        }
     }
 
     fn check(capacity: usize, resident: &[&str], choices: &[&str], expected: &[&str]) {
@@ -116,11 +164,41 @@ mod tests {
         for choice in choices {
             let (key, place) =
                 choice.strip_prefix('=').map_or((*choice, Place::Last), |it| (it, Place::Kept));
-            baseline.choose(due(key), place, capacity, |model| resident.contains(&model.key()));
+            if baseline.choose(due(key), place) {
+                trim(&mut baseline, resident, |entries| entries.len() <= capacity);
+            }
         }
-        baseline.trim(Kind::Language, capacity, |model| resident.contains(&model.key()));
+        trim(&mut baseline, resident, |entries| entries.len() <= capacity);
         let left: Vec<&str> = baseline.iter().map(|due| due.model.key()).collect();
         assert_eq!(left, expected, "capacity {capacity}, resident {resident:?}, chosen {choices:?}");
+    }
+
+    /// Models whose names end in what they weigh.
+    fn check_weights(memory: u32, resident: &[&str], due_before: &[&str], expected: &[&str]) {
+        let mut baseline = Baseline::default();
+        for key in due_before {
+            baseline.choose(due(key), Place::Last);
+        }
+        let weight = |entry: &Entry<'_>| entry.due.model.key()[1..].parse::<u32>().unwrap();
+        trim(&mut baseline, resident, |entries| entries.iter().map(weight).sum::<u32>() <= memory);
+        let left: Vec<&str> = baseline.iter().map(|due| due.model.key()).collect();
+        assert_eq!(left, expected, "memory {memory}, resident {resident:?}, due {due_before:?}");
+    }
+
+    #[test]
+    fn by_weight_only_what_must_leave_does() {
+        check_weights(16, &["b10"], &["x2", "a12", "b10"], &["x2", "b10"]);
+        check_weights(16, &["a8"], &["a8", "b6", "c7"], &["a8", "c7"]);
+        check_weights(16, &["a8", "b9"], &["a8", "b9"], &["a8", "b9"]);
+        check_weights(9, &["b9"], &["e1", "a8", "b9"], &["b9"]);
+    }
+
+    #[test]
+    fn an_embedding_model_pushes_no_language_model_out() {
+        check_weights(9, &["e2"], &["a8", "e2"], &["a8"]);
+        check_weights(9, &["a8", "e2"], &["a8", "e2"], &["a8", "e2"]);
+        check_weights(9, &["a8", "e1"], &["e0", "a8", "e1"], &["e0", "a8", "e1"]);
+        check_weights(9, &["a7", "f2"], &["e1", "a7", "e2"], &["a7", "e2"]);
     }
 
     #[test]
@@ -151,14 +229,16 @@ mod tests {
             baseline.take_changed()
         };
         let choose = |key: &'static str, place| {
-            move |baseline: &mut Baseline| baseline.choose(due(key), place, 2, |_| false)
+            move |baseline: &mut Baseline| {
+                baseline.choose(due(key), place);
+            }
         };
         assert!(changed(&choose("a", Place::Last)));
         assert!(!changed(&choose("a", Place::Last)), "it was the last already");
         assert!(changed(&choose("b", Place::Kept)));
         assert!(!changed(&choose("a", Place::Kept)));
         assert!(changed(&choose("a", Place::Last)));
-        assert!(changed(&|baseline| baseline.trim(Kind::Language, 1, |_| false)));
+        assert!(changed(&|baseline| trim(baseline, &[], |entries| entries.len() <= 1)));
         assert!(changed(&|baseline| baseline.remove(&ModelId::of("p", "a"))));
         assert!(!changed(&|baseline| baseline.remove(&ModelId::of("p", "a"))));
     }

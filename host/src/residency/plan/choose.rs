@@ -6,93 +6,141 @@
 use std::time::{Duration, Instant};
 
 use super::memory::{Held, State};
+use super::server::InstanceKey;
 use super::{Planner, Waiter, Want};
-use crate::id::{InstanceId, SessionKey};
+use crate::id::SessionKey;
+use crate::model::Kind;
 use crate::residency::claim::Action;
 
 /// What could be done for a waiter that needs room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Choice {
     /// These can go at once: nobody uses, wants or waits for them.
-    Free(Vec<InstanceId>),
+    Free(Vec<InstanceKey>),
     /// These would have to be drained; only an overdue waiter may do that.
-    Drain(Vec<InstanceId>),
+    Drain(Vec<InstanceKey>),
     /// Not now.
     Later,
     /// Only instances that are left alone until then would make room.
     Spared(Instant),
-    /// Only pinned models would make room.
+    /// Only pinned models, or embedding models that are due, would make room.
     Pinned,
 }
 
-/// In which order victims go: outside the baseline first, then the cheapest to bring back.
-type Rank = (bool, Duration, u64);
+/// An instance that may be in the way.
+type Spot<'a> = (&'a InstanceKey, &'a Held);
+
+/// In which order victims go: of the waiter's kind first, outside the baseline first, then the cheapest to bring back.
+type Rank = (bool, bool, Duration, u64);
+
+/// Whether there is room when these have gone.
+type IsEnough<'a> = &'a dyn Fn(&[Spot<'_>]) -> bool;
 
 impl Planner {
     /// What could be done for this waiter, whether or not it is its turn.
     pub(super) fn choose_victims(&self, waiter: &Waiter) -> Choice {
         let model = waiter.model();
         let kind = self.kind_of(model);
-        if self.of_kind(kind).any(|(_, held)| held.is_undecided()) {
+        let lane = self.lane_of(kind);
+        if self.of_lane(lane).any(|(_, held)| held.is_undecided()) {
             return Choice::Later;
         }
         if let Want::Wish(wish) = &waiter.want
             && let Action::Unload { whose } = wish.action
         {
             let all: Vec<_> = self.of_model(model).filter(|(_, held)| whose.means(held)).collect();
-            return self.choose_among(&all, &[], 0, None);
+            return self.choose_among(kind, &all, &[], &|_| true, None);
         }
         // An instance of the same model that does not serve the waiter is in its own way.
         let own: Vec<_> = self.of_model(model).collect();
-        let others: Vec<_> = self.of_kind(kind).filter(|(_, held)| held.model != *model).collect();
-        let too_many = (others.len() + 1).saturating_sub(self.capacity(kind));
-        self.choose_among(&own, &others, too_many, waiter.session())
+        let others: Vec<_> = self.of_lane(lane).filter(|(_, held)| held.model != *model).collect();
+        let goal = self.weight(model, kind);
+        let is_enough = |gone: &[Spot<'_>]| {
+            let stays = others.iter().filter(|(key, _)| !gone.iter().any(|(it, _)| it == key));
+            self.has_room_for(goal, stays.map(|(_, held)| self.weight_of(held)))
+        };
+        let loose: Vec<_> = others.iter().copied().filter(|spot| self.may_go(kind, spot)).collect();
+        let akin: Vec<_> = loose.iter().copied().filter(|(_, held)| held.kind == kind).collect();
+        // Models of the other kind are the last resort.
+        let usual = if is_enough(&akin) { &akin } else { &loose };
+        self.choose_among(kind, &own, usual, &is_enough, waiter.session())
     }
 
-    /// All of `musts` and `count` of `others`.
-    fn choose_among(
+    /// A model of this kind may push it out, some time. Embedding models never go for language models while they are
+    /// due.
+    fn may_go(&self, kind: Kind, (_, held): &Spot<'_>) -> bool {
+        let is_kept = held.kind == Kind::Embedding && kind == Kind::Language && self.is_due(&held.model);
+        !is_kept && !self.is_pinned(&held.model)
+    }
+
+    /// All of `musts` and of `loose` what is enough.
+    fn choose_among<'a>(
         &self,
-        musts: &[(&InstanceId, &Held)],
-        others: &[(&InstanceId, &Held)],
-        count: usize,
+        kind: Kind,
+        musts: &[Spot<'a>],
+        loose: &[Spot<'a>],
+        is_enough: IsEnough<'_>,
         session: Option<&SessionKey>,
     ) -> Choice {
-        let is_pinned = |(_, held): &&(&InstanceId, &Held)| self.is_pinned(&held.model);
-        let loose: Vec<_> = others.iter().filter(|it| !is_pinned(it)).collect();
-        if musts.iter().any(|it| is_pinned(&it)) || loose.len() < count {
+        if musts.iter().any(|(_, held)| self.is_pinned(&held.model)) || !is_enough(loose) {
             return Choice::Pinned;
         }
+        let only = |which: &dyn Fn(&Held) -> bool| -> Vec<Spot<'a>> {
+            loose.iter().copied().filter(|(_, held)| which(held)).collect()
+        };
         let is_free = |held: &Held| self.is_free(held, session);
-        let mut free: Vec<_> = loose.iter().filter(|(_, held)| is_free(held)).collect();
-        if musts.iter().all(|(_, held)| is_free(held)) && free.len() >= count {
-            free.sort_by_key(|(_, held)| self.rank(held));
-            return Choice::Free(ids(musts, free.iter().take(count).map(|(id, _)| *id)));
+        let free = only(&is_free);
+        if musts.iter().all(|(_, held)| is_free(held)) && is_enough(&free) {
+            return Choice::Free(keys(musts, &cheapest(free, is_enough, |held| self.rank(kind, held))));
         }
-        let spared = musts.iter().chain(loose.iter().copied()).filter(|(_, held)| self.is_spared(held));
-        let spared_until = spared.clone().filter_map(|(_, held)| held.spared_until).min();
         let may_close = |held: &Held| held.state == State::Ready && held.batch.is_empty();
-        let mut usable: Vec<_> =
-            loose.iter().filter(|(_, held)| may_close(held) && !self.is_spared(held)).collect();
+        let usable = only(&|held| may_close(held) && !self.is_spared(held));
+        let with_spared = only(&|held| may_close(held) || self.is_spared(held));
+        let all = musts.iter().chain(loose);
+        let spared_until =
+            all.filter(|(_, held)| self.is_spared(held)).filter_map(|(_, held)| held.spared_until).min();
         let musts_spared = musts.iter().any(|(_, held)| self.is_spared(held));
-        let enough_but_for_spared = usable.len() + spared.count() >= count;
         match spared_until {
-            Some(until) if musts_spared || (usable.len() < count && enough_but_for_spared) => {
+            Some(until) if musts_spared || (!is_enough(&usable) && is_enough(&with_spared)) => {
                 Choice::Spared(until)
             }
-            _ if usable.len() < count || !musts.iter().all(|(_, held)| may_close(held)) => Choice::Later,
+            _ if !is_enough(&usable) || !musts.iter().all(|(_, held)| may_close(held)) => Choice::Later,
             _ => {
-                usable.sort_by_key(|(_, held)| (!held.is_idle(), self.rank(held)));
-                Choice::Drain(ids(musts, usable.iter().take(count).map(|(id, _)| *id)))
+                let rank = |held: &Held| (!held.is_idle(), self.rank(kind, held));
+                Choice::Drain(keys(musts, &cheapest(usable, is_enough, rank)))
             }
         }
     }
 
-    fn rank(&self, held: &Held) -> Rank {
+    fn rank(&self, kind: Kind, held: &Held) -> Rank {
         let size = self.models.get(&held.model).and_then(|known| known.facts.size_bytes);
-        (self.baseline.get(&held.model).is_some(), self.swap_cost(&held.model), size.unwrap_or(u64::MAX))
+        let cost = self.swap_cost(&held.model);
+        (held.kind != kind, self.is_due(&held.model), cost, size.unwrap_or(u64::MAX))
     }
 }
 
-fn ids<'a>(musts: &[(&InstanceId, &Held)], others: impl Iterator<Item = &'a InstanceId>) -> Vec<InstanceId> {
-    musts.iter().map(|(id, _)| (*id).clone()).chain(others.cloned()).collect()
+/// The first that are enough, without those that turn out not to be needed: the dearest of them are spared first.
+fn cheapest<'a, K: Ord>(
+    mut spots: Vec<Spot<'a>>,
+    is_enough: IsEnough<'_>,
+    rank: impl Fn(&Held) -> K,
+) -> Vec<Spot<'a>> {
+    spots.sort_by_key(|(_, held)| rank(held));
+    let mut chosen = Vec::new();
+    let mut rest = spots.into_iter();
+    while !is_enough(&chosen) {
+        let Some(next) = rest.next() else { break };
+        chosen.push(next);
+    }
+    for at in (0..chosen.len()).rev() {
+        let spared = chosen.remove(at);
+        if !is_enough(&chosen) {
+            chosen.insert(at, spared);
+        }
+    }
+    chosen
+}
+
+fn keys(musts: &[Spot<'_>], others: &[Spot<'_>]) -> Vec<InstanceKey> {
+    musts.iter().chain(others).map(|(key, _)| (*key).clone()).collect()
 }

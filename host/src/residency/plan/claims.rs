@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::baseline::{Due, Place};
+use super::baseline::{Due, Entry, Place, surplus};
 use super::choose::Choice;
-use super::{AGES, Claim, Effect, Grant, LinkState, Mutant, Phase, Planner, Ticket, Timings, Waiter, Want};
-use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
+use super::room::Lane;
+use super::server::{InstanceKey, LinkState};
+use super::{AGES, Claim, Effect, Grant, Mutant, Phase, Planner, Ticket, Timings, Waiter, Want};
+use crate::id::{ModelId, RequestId, SessionKey};
 use crate::residency::claim::{Reason, Refused, Standing};
 use crate::residency::lease::{End, Ended};
 use crate::turn::verdict::Swap as MaySwap;
@@ -33,14 +35,15 @@ impl Planner {
         if self.shutdown.is_some() {
             return Some(Refused::new(Reason::ShuttingDown));
         }
-        match &self.link.state {
-            LinkState::Down(message) => {
+        match self.link_of(model) {
+            Some(LinkState::Down(message)) => {
                 return Some(Refused::retry(Reason::ProviderDown { message: message.clone() }, RETRY_DOWN));
             }
-            LinkState::Up if !self.models.contains_key(model) => {
+            None => return Some(Refused::new(Reason::UnknownModel)),
+            Some(LinkState::Up) if !self.models.contains_key(model) => {
                 return Some(Refused::new(Reason::UnknownModel));
             }
-            LinkState::Up | LinkState::Unknown => {}
+            Some(LinkState::Up | LinkState::Unknown) => {}
         }
         let of_session = |waiter: &&Waiter| {
             waiter.claim().is_some_and(|claim| session.is_some_and(|session| claim.session == *session))
@@ -119,10 +122,11 @@ impl Planner {
     /// Serves whoever can be served now.
     pub(super) fn serve(&mut self) {
         self.fulfil_unloads();
-        if !self.is_up() || self.shutdown.is_some() {
+        if self.shutdown.is_some() {
             return;
         }
-        let tickets: Vec<Ticket> = self.queue.iter().map(|waiter| waiter.ticket).collect();
+        let is_served = |waiter: &&Waiter| self.is_served(waiter.model());
+        let tickets: Vec<Ticket> = self.queue.iter().filter(is_served).map(|waiter| waiter.ticket).collect();
         for ticket in tickets {
             let Some(waiter) = self.queue.iter().find(|waiter| waiter.ticket == ticket) else { continue };
             if !waiter.wants_it_loaded() {
@@ -139,7 +143,7 @@ impl Planner {
         }
     }
 
-    fn serve_with(&mut self, ticket: Ticket, instance: &InstanceId) {
+    fn serve_with(&mut self, ticket: Ticket, instance: &InstanceKey) {
         let Some(waiter) = self.take_waiter(ticket) else { return };
         match waiter.want {
             Want::Lease(claim) => self.grant(ticket, waiter.arrived, waiter.timings, &claim, instance),
@@ -160,14 +164,14 @@ impl Planner {
         arrived: Instant,
         timings: Timings,
         claim: &Claim,
-        instance: &InstanceId,
+        instance: &InstanceKey,
     ) {
         let Some(held) = self.instances.get(instance) else { return };
         held.gate.admit();
         let waited = self.now.saturating_duration_since(arrived);
         let grant = Grant {
             gate: Arc::clone(&held.gate),
-            instance: instance.clone(),
+            instance: instance.id.clone(),
             timings: Timings { queued: (!waited.is_zero()).then_some(waited), ..timings },
         };
         self.turns.granted(self.now, &claim.session, &claim.model, claim.purpose, &self.config);
@@ -182,18 +186,30 @@ impl Planner {
     }
 
     /// The model joins the baseline with this instance's settings, and what it displaced leaves it.
-    pub(super) fn choose(&mut self, model: &ModelId, instance: &InstanceId, place: Place) {
-        let Some(held) = self.instances.get(instance) else { return };
+    pub(super) fn choose(&mut self, model: &ModelId, instance: &InstanceKey, place: Place) {
+        let ours = self.instances.get(instance).filter(|held| !held.unmanaged);
+        let Some(held) = ours else { return };
         let (kind, mut settings) = (held.kind, held.settings);
         if self.of_model(model).count() > 1 {
             let contexts = self.of_model(model).filter_map(|(_, held)| held.settings.context_length);
             settings.context_length = contexts.max().or(settings.context_length);
         }
-        let capacity = self.capacity(kind);
-        let mut baseline = std::mem::take(&mut self.baseline);
-        let due = Due { model: model.clone(), kind, settings };
-        baseline.choose(due, place, capacity, |it| self.is_resident(it));
-        self.baseline = baseline;
+        if self.baseline.choose(Due { model: model.clone(), kind, settings, ttl: None }, place) {
+            self.trim_baseline(self.lane_of(kind));
+        }
+    }
+
+    /// What no longer fits beside what was chosen after it leaves the baseline. A provider that does not answer keeps
+    /// what is due on it, whatever is chosen meanwhile: nobody has displaced that.
+    pub(super) fn trim_baseline(&mut self, lane: Lane) {
+        let shares = |due: &&Due| self.lane_of(due.kind) == lane && self.is_served(&due.model);
+        let entry = |due| Entry { due, is_resident: self.is_resident(&due.model) };
+        let entries: Vec<Entry<'_>> = self.baseline.iter().filter(shares).map(entry).collect();
+        let weight = |entry: &Entry<'_>| self.weight(&entry.due.model, entry.due.kind);
+        let fits = |entries: &[Entry<'_>]| self.fit(&entries.iter().map(weight).collect::<Vec<_>>());
+        for gone in surplus(&entries, fits) {
+            self.baseline.remove(&gone);
+        }
     }
 
     /// An exchange ended: it is counted out, and its turn goes on or is over.
@@ -202,21 +218,21 @@ impl Planner {
             return;
         }
         ended.gate.leave();
+        let now = self.now;
+        let of_it = self.instances.values_mut().filter(|held| Arc::ptr_eq(&held.gate, &ended.gate));
+        of_it.filter_map(|held| held.lapse.as_mut()).for_each(|lapse| lapse.idle_since = now);
         if self.shutdown.is_none() {
             self.turns.ended(self.now, ended, &self.config);
         }
         if ended.end == End::Gone {
-            self.doubt(&ended.instance, &ended.gate);
+            self.doubt(&ended.model, &ended.instance, &ended.gate);
         }
     }
 
     /// Sends away, before any swap, those whom no swap may or can help.
     pub(super) fn refuse_hopeless(&mut self) {
-        if !self.is_up() {
-            return;
-        }
         let mut refusals = Vec::new();
-        for waiter in &self.queue {
+        for waiter in self.queue.iter().filter(|waiter| self.is_served(waiter.model())) {
             if let Some(refused) = self.hopeless(waiter) {
                 refusals.push((waiter.ticket, refused));
             }
@@ -256,14 +272,14 @@ impl Planner {
 
     /// No swap is under way in its lane and nobody older needs one: a swap for it can begin at once.
     fn is_next(&self, waiter: &Waiter) -> bool {
-        let kind = self.kind_of(waiter.model());
+        let lane = self.lane_for(waiter.model());
         let older = self.queue.iter().take_while(|it| it.ticket != waiter.ticket);
-        let mut in_lane = older.filter(|it| self.kind_of(it.model()) == kind && self.needs_load(it));
-        self.lane(kind).swap.is_none() && in_lane.next().is_none()
+        let mut in_lane = older.filter(|it| self.lane_for(it.model()) == lane && self.needs_load(it));
+        self.lane(lane).swap.is_none() && in_lane.next().is_none()
     }
 
-    fn is_waited_for(&self, victims: &[InstanceId]) -> bool {
-        let models = victims.iter().filter_map(|id| self.instances.get(id)).map(|held| &held.model);
+    fn is_waited_for(&self, victims: &[InstanceKey]) -> bool {
+        let models = victims.iter().filter_map(|key| self.instances.get(key)).map(|held| &held.model);
         models.into_iter().any(|model| self.queue.iter().any(|waiter| waiter.model() == model))
     }
 

@@ -9,19 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::baseline::Place;
-use super::memory::{Held, Known, Owner, State};
+use super::memory::{Held, Known, Owner, Seen, State};
 use super::pace::Pace;
+use super::server::{InstanceKey, LinkState, ProviderIndex};
 use super::swap::Step;
-use super::{Asked, Effect, LinkState, Mutant, Notice, Planner, Tomb};
+use super::{Asked, Effect, Mutant, Notice, Planner, Tomb};
 use crate::id::{InstanceId, ModelId};
 use crate::model::Kind;
-use crate::provider::{Error, Listed, Readiness, Resident, Settings};
+use crate::provider::{Control, Error, Listed, Readiness, Resident, Settings};
 use crate::residency::claim::{Reason, Refused};
-use crate::residency::config::Mode;
 use crate::residency::gate::{Ends, Gate, Newcomers};
 
 /// How often a provider is asked.
 const RELIST: Duration = Duration::from_secs(10);
+
+/// How often, while something is being loaded that we have no answer of.
+const RELIST_LOADING: Duration = Duration::from_secs(2);
 
 /// How often at least, while it generates.
 const RELIST_BUSY: Duration = Duration::from_secs(60);
@@ -41,50 +44,62 @@ const FAILURES_MOST: u32 = 3;
 // === impl Planner: asking ===
 
 impl Planner {
-    /// A list is needed that is asked for after this moment.
-    pub(super) fn want_list(&mut self) {
-        self.link.wanted = Some(Asked(self.clock));
+    /// A list of this provider is needed that is asked for after this moment.
+    pub(super) fn want_list(&mut self, provider: ProviderIndex) {
+        let wanted = Asked(self.clock);
+        if let Some(link) = self.link_mut(provider) {
+            link.wanted = Some(wanted);
+        }
     }
 
-    /// A list is needed in a while.
-    pub(super) fn want_list_in(&mut self, pause: Duration) {
-        self.link.due = self.link.due.min(self.now + pause);
+    /// A list of this provider is needed in a while.
+    pub(super) fn want_list_in(&mut self, provider: ProviderIndex, pause: Duration) {
+        let at = self.now + pause;
+        if let Some(link) = self.link_mut(provider) {
+            link.due = link.due.min(at);
+        }
     }
 
-    /// Asks, if it is time to and nothing is on its way.
-    pub(super) fn ask_for_list(&mut self) {
-        if self.link.asking.is_some() || (self.link.wanted.is_none() && self.now < self.link.due) {
+    /// Asks every provider that it is time to ask and that is not being asked.
+    pub(super) fn ask_for_lists(&mut self) {
+        for provider in self.providers() {
+            self.ask_for_list(provider);
+        }
+    }
+
+    fn ask_for_list(&mut self, provider: ProviderIndex) {
+        let Some(link) = self.server(provider).map(|server| &server.link) else { return };
+        if link.asking.is_some() || (link.wanted.is_none() && self.now < link.due) {
             return;
         }
-        let generates = || self.instances.values().any(|held| !held.is_idle());
-        let is_fresh = self.link.listed.is_some_and(|at| self.now < at + RELIST_BUSY);
-        let is_quiet = self.language.swap.is_none() && self.embedding.swap.is_none();
-        if self.link.wanted.is_none() && self.is_up() && is_fresh && is_quiet && generates() {
-            self.link.due = self.now + RELIST;
-            return;
+        let generates =
+            || self.instances.iter().any(|(key, held)| key.provider == provider && !held.is_idle());
+        let is_fresh = link.listed.is_some_and(|at| self.now < at + RELIST_BUSY);
+        let is_routine = link.wanted.is_none() && link.state == LinkState::Up && is_fresh;
+        let is_open = self.is_recovering()
+            || self.instances.iter().any(|(key, held)| key.provider == provider && held.is_undecided());
+        let is_spared = is_routine && self.is_quiet() && generates() && !is_open;
+        let due = self.now + RELIST;
+        let asked = if is_spared { None } else { Some(Asked(self.tick_clock())) };
+        let Some(link) = self.link_mut(provider) else { return };
+        link.due = due;
+        if let Some(asked) = asked {
+            link.asking = Some(asked);
+            self.effects.push(Effect::List(provider, asked));
         }
-        let asked = Asked(self.tick_clock());
-        self.link.asking = Some(asked);
-        self.link.due = self.now + RELIST;
-        self.effects.push(Effect::List(asked));
     }
 
     /// An exchange was told that the instance is not there.
-    pub(super) fn doubt(&mut self, instance: &InstanceId, gate: &Arc<Gate>) {
+    pub(super) fn doubt(&mut self, model: &ModelId, instance: &InstanceId, gate: &Arc<Gate>) {
         let (now, doubted) = (self.now, Asked(self.clock));
-        if let Some(held) = self.instances.get_mut(instance)
+        let Some(provider) = self.provider_of(model) else { return };
+        let key = InstanceKey { provider, id: instance.clone() };
+        if let Some(held) = self.instances.get_mut(&key)
             && Arc::ptr_eq(&held.gate, gate)
         {
             held.doubted = Some(doubted);
             held.lag_until = now;
-            self.want_list();
-        }
-    }
-
-    /// An effect failed: what it means for the provider, a list must tell.
-    pub(super) fn note_error(&mut self, error: &Error) {
-        if error.is_uncertain() || matches!(error, Error::UnknownModel(_)) {
-            self.want_list();
+            self.want_list(provider);
         }
     }
 }
@@ -93,98 +108,140 @@ impl Planner {
 
 impl Planner {
     /// A list arrived or failed.
-    pub(super) fn on_listed(&mut self, asked: Asked, result: Result<Vec<Listed>, Error>) {
-        if self.link.asking == Some(asked) {
-            self.link.asking = None;
+    pub(super) fn on_listed(
+        &mut self,
+        provider: ProviderIndex,
+        asked: Asked,
+        result: Result<Vec<Listed>, Error>,
+    ) {
+        let Some(link) = self.link_mut(provider) else { return };
+        if link.asking == Some(asked) {
+            link.asking = None;
         }
-        if self.link.wanted.is_some_and(|wanted| wanted <= asked) {
-            self.link.wanted = None;
+        if link.wanted.is_some_and(|wanted| wanted <= asked) {
+            link.wanted = None;
         }
         match result {
-            Ok(listed) => self.on_good_list(asked, listed),
-            Err(error) => self.on_failed_list(&error),
+            Ok(listed) => self.on_good_list(provider, asked, listed),
+            Err(error) => self.on_failed_list(provider, &error),
         }
     }
 
-    fn on_failed_list(&mut self, error: &Error) {
-        self.link.failures = self.link.failures.saturating_add(1);
-        let pause = RELIST_FIRST.saturating_mul(1 << self.link.failures.min(8)).min(RELIST);
-        self.link.due = self.now + pause;
-        self.link.wanted = None;
+    fn on_failed_list(&mut self, provider: ProviderIndex, error: &Error) {
+        let now = self.now;
+        let Some(link) = self.link_mut(provider) else { return };
+        link.failures = link.failures.saturating_add(1);
+        let pause = RELIST_FIRST.saturating_mul(1 << link.failures.min(8)).min(RELIST);
+        link.due = now + pause;
+        link.wanted = None;
         let is_definite =
             matches!(error, Error::Unreachable(_) | Error::Unauthorised(_) | Error::Unsupported(_));
-        if !is_definite && self.link.failures < FAILURES_MOST {
+        if !is_definite && link.failures < FAILURES_MOST {
             return;
         }
         let message = error.to_string();
-        self.link.state = LinkState::Down(message.clone());
-        self.published_is_stale = true;
-        for kind in [Kind::Language, Kind::Embedding] {
-            // What is on its way is awaited; what only waits for lists is dropped.
-            let waits = |step| matches!(step, Step::Confirming { .. } | Step::Searching { .. });
-            let swap = self.lane_mut(kind).swap.take_if(|swap| waits(swap.step));
-            if let Some(swap) = swap
-                && matches!(swap.step, Step::Searching { .. })
-                && let Some(model) = swap.goal.model()
-            {
-                self.orphans.push(model.clone());
-            }
+        link.state = LinkState::Down(message.clone());
+        (self.published_is_stale, self.changed) = (true, true);
+        if self.has(Mutant::ForgetsDownBaseline) {
+            let is_its = |model: &&ModelId| self.provider_of(model) == Some(provider);
+            let its: Vec<ModelId> =
+                self.baseline.iter().map(|due| &due.model).filter(is_its).cloned().collect();
+            its.iter().for_each(|model| self.baseline.remove(model));
+        }
+        // What it held, the list that it comes back with must show.
+        let doubted = Asked(self.clock);
+        let its = self.instances.iter_mut().filter(|(key, _)| key.provider == provider);
+        its.for_each(|(_, held)| held.doubted = Some(doubted));
+        for lane in self.lanes() {
+            self.swap_on_outage(*lane, provider);
         }
         let refused = Refused::retry(Reason::ProviderDown { message }, super::claims::RETRY_DOWN);
-        self.refuse_all(&refused, |_, _| true);
+        self.refuse_all(&refused, |planner, waiter| planner.provider_of(waiter.model()) == Some(provider));
     }
 
-    fn on_good_list(&mut self, asked: Asked, listed: Vec<Listed>) {
-        let before = std::mem::replace(&mut self.link.state, LinkState::Up);
+    fn on_good_list(&mut self, provider: ProviderIndex, asked: Asked, listed: Vec<Listed>) {
+        let now = self.now;
+        let Some(link) = self.link_mut(provider) else { return };
+        let before = std::mem::replace(&mut link.state, LinkState::Up);
+        let is_first = link.listed.is_none();
+        link.failures = 0;
+        link.listed = Some(now);
+        link.due = now + RELIST;
         self.published_is_stale |= before != LinkState::Up;
-        self.link.failures = 0;
-        self.link.listed = Some(self.now);
-        self.link.due = self.now + RELIST;
-        let residents = self.take_models(listed);
-        if self.config.mode == Mode::Provider {
-            self.take_all_as_resident();
+        self.changed |= before != LinkState::Up;
+        let residents = self.take_models(provider, listed, is_first);
+        if self.server(provider).is_some_and(|server| server.control == Control::ListOnly) {
+            self.take_all_as_resident(provider, asked, residents);
             return;
         }
-        let shown: BTreeSet<InstanceId> =
-            residents.iter().map(|(_, _, resident)| resident.id.clone()).collect();
+        let key_of = |resident: &Resident| InstanceKey { provider, id: resident.id.clone() };
+        let shown: BTreeSet<InstanceKey> =
+            residents.iter().map(|(_, _, resident)| key_of(resident)).collect();
         let mut chosen = Vec::new();
         for (model, kind, resident) in residents {
-            if self.is_outdated(asked, &resident.id) || self.refresh(asked, &model, &resident) {
+            let key = key_of(&resident);
+            if self.is_outdated(asked, &key) || self.refresh(asked, &key, &model, &resident) {
                 continue;
             }
             let is_news = before != LinkState::Unknown;
-            let instance = resident.id.clone();
-            if self.adopt(asked, &model, kind, resident, is_news) == Some(Owner::SomeoneElse) {
-                chosen.push((model, instance));
+            let owner = self.adopt(asked, &key, (&model, kind), resident, is_news);
+            let is_new = owner == Some(Owner::SomeoneElse) && !self.was_going(&model, &key.id);
+            if is_new || (owner.is_some() && is_first && self.rested_before()) {
+                // What was due before the gateway was stopped has only been found again.
+                let place = if is_first && self.is_due(&model) { Place::Kept } else { Place::Last };
+                chosen.push((model, key, place));
             }
         }
-        self.drop_absent(asked, &before, &shown);
+        self.drop_absent(provider, asked, &before, &shown);
+        // Once a list has shown that something is gone, what shows under its name is something new.
+        let lasts = |key: &InstanceKey, tomb: &Tomb| {
+            key.provider != provider || asked < tomb.asked_after || shown.contains(key)
+        };
+        let tombs = self.tombs.len();
+        self.tombs.retain(|key, tomb| lasts(key, tomb));
+        self.published_is_stale |= self.tombs.len() != tombs;
         // Only now is it known what they displaced. At the first list they are what the baseline begins with.
-        for (model, instance) in chosen {
-            self.choose(&model, &instance, Place::Last);
+        for (model, key, place) in chosen {
+            self.choose(&model, &key, place);
         }
-        for kind in [Kind::Language, Kind::Embedding] {
-            self.swap_on_list(kind, asked, &shown);
+        let is_loading =
+            |(key, held): (&InstanceKey, &Held)| key.provider == provider && held.state == State::Loading;
+        if self.instances.iter().any(is_loading) {
+            self.want_list_in(provider, RELIST_LOADING);
+        }
+        self.look_at_record(provider);
+        for lane in self.lanes() {
+            self.swap_on_list(*lane, provider, asked, &shown);
         }
     }
 
     /// Facts of models; returns their instances. The same key may be listed more than once, by variant.
-    fn take_models(&mut self, listed: Vec<Listed>) -> Vec<(ModelId, Kind, Resident)> {
+    fn take_models(
+        &mut self,
+        provider: ProviderIndex,
+        listed: Vec<Listed>,
+        is_first: bool,
+    ) -> Vec<(ModelId, Kind, Resident)> {
+        let Some(server) = self.servers.get(provider.0) else { return Vec::new() };
+        let name = server.name.clone();
         let mut residents = Vec::new();
         let mut order = Vec::new();
         let mut known = BTreeMap::new();
         for mut facts in listed {
-            let model = ModelId::of(&self.provider, &facts.key);
+            let model = ModelId::of(&name, &facts.key);
             let kind = facts.kind;
             residents.extend(facts.instances.drain(..).map(|resident| (model.clone(), kind, resident)));
             if known.contains_key(&model) {
                 continue;
             }
             let before = self.models.remove(&model);
+            let weighed = before.as_ref().and_then(|before| before.facts.size_bytes);
+            facts.size_bytes = facts.size_bytes.or(weighed);
             if before.as_ref().is_none_or(|before| before.facts != facts) {
                 self.published_is_stale = true;
+                self.durable.note_models(provider);
             }
-            if before.is_none() && self.link.listed.is_some() {
+            if before.is_none() && !is_first {
                 self.effects.push(Effect::Notice(Notice::Discovered(model.clone())));
             }
             let (load_time, pace) =
@@ -192,29 +249,40 @@ impl Planner {
             known.insert(model.clone(), Known { facts, load_time, pace });
             order.push(model);
         }
-        for removed in std::mem::replace(&mut self.models, known).into_keys() {
-            self.published_is_stale = true;
-            self.effects.push(Effect::Notice(Notice::Removed(removed)));
+        let Some(server) = self.servers.get_mut(provider.0) else { return residents };
+        for model in std::mem::replace(&mut server.order, order) {
+            if self.models.remove(&model).is_some() {
+                self.published_is_stale = true;
+                self.durable.note_models(provider);
+                self.effects.push(Effect::Notice(Notice::Removed(model)));
+            }
         }
-        self.order = order;
+        self.models.extend(known);
         residents
     }
 
     /// The instance was unloaded after the list was asked for, or so shortly before that a list may still show it.
-    fn is_outdated(&self, asked: Asked, instance: &InstanceId) -> bool {
+    fn is_outdated(&self, asked: Asked, instance: &InstanceKey) -> bool {
         let is_newer = |tomb: &Tomb| asked < tomb.asked_after || self.now < tomb.until;
         !self.has(Mutant::BelievesStaleLists) && self.tombs.get(instance).is_some_and(is_newer)
     }
 
     /// Takes what is said of an instance that is known; false where it is not.
-    fn refresh(&mut self, asked: Asked, model: &ModelId, resident: &Resident) -> bool {
-        let known = self.instances.get_mut(&resident.id).filter(|held| held.model == *model);
+    fn refresh(&mut self, asked: Asked, key: &InstanceKey, model: &ModelId, resident: &Resident) -> bool {
+        let known = self.instances.get_mut(key).filter(|held| held.model == *model);
         let Some(held) = known else { return false };
         if held.state == State::Unloading {
             return true;
         }
         let settings = resident.settings.or(held.settings);
         let state = State::of(resident.readiness);
+        held.ttl = resident.remaining_ttl.map(|ttl| (ttl, self.now));
+        if resident.readiness == Readiness::Loading && held.owner == Owner::Gateway {
+            held.lag_until = self.now + LIST_LAG;
+        }
+        if held.seen == Seen::Told && resident.readiness == Readiness::Ready {
+            (held.seen, self.published_is_stale) = (Seen::Listed, true);
+        }
         let cleared = held.doubted.take_if(|doubted| *doubted <= asked).is_some();
         if cleared || held.settings != settings || held.state != state {
             (held.settings, held.state) = (settings, state);
@@ -229,22 +297,23 @@ impl Planner {
     fn adopt(
         &mut self,
         asked: Asked,
-        model: &ModelId,
-        kind: Kind,
+        key: &InstanceKey,
+        (model, kind): (&ModelId, Kind),
         resident: Resident,
         is_news: bool,
     ) -> Option<Owner> {
-        let swap = self.lane(kind).swap.as_ref().filter(|swap| swap.goal.model() == Some(model));
+        let swap =
+            self.lane(self.lane_of(kind)).swap.as_ref().filter(|swap| swap.goal.model() == Some(model));
         let is_being_loaded = swap.is_some_and(|swap| matches!(swap.step, Step::Loading(_)));
         if is_being_loaded && !self.has(Mutant::BelievesStaleLists) {
             return None;
         }
         let was_searched = swap.is_some_and(|swap| matches!(swap.step, Step::Searching { .. }));
-        let orphan = self.orphans.iter().position(|orphan| orphan == model);
-        let is_ours = was_searched || orphan.is_some();
-        if let Some(orphan) = orphan {
-            self.orphans.swap_remove(orphan);
-        }
+        let was_orphan = self.orphans.remove(model).is_some();
+        let is_ours = self.recognise(model, &key.id) || was_searched || was_orphan;
+        self.name_is_taken(&key.id);
+        // What we once sent and hear nothing of may be missing from lists between its load and its being there.
+        let is_our_load = is_ours && resident.readiness == Readiness::Loading;
         let owner = if is_ours { Owner::Gateway } else { Owner::SomeoneElse };
         let limit = resident.parallel.map_or(u32::MAX, std::num::NonZeroU32::get);
         let held = Held {
@@ -254,15 +323,19 @@ impl Planner {
             state: State::of(resident.readiness),
             settings: resident.settings,
             owner,
+            unmanaged: false,
             context_is_final: false,
             closing: false,
             batch: BTreeSet::new(),
             spared_until: None,
             known_since: asked,
-            lag_until: self.now,
+            lag_until: if is_our_load { self.now + LIST_LAG } else { self.now },
             doubted: None,
+            seen: if resident.readiness == Readiness::Ready { Seen::Listed } else { Seen::Told },
+            ttl: resident.remaining_ttl.map(|ttl| (ttl, self.now)),
+            lapse: if is_ours { self.lapse_of(model) } else { None },
         };
-        self.instances.insert(resident.id.clone(), held);
+        self.instances.insert(key.clone(), held);
         (self.published_is_stale, self.changed) = (true, true);
         if is_news {
             self.effects.push(Effect::Notice(Notice::Loaded(model.clone(), resident.id)));
@@ -271,7 +344,13 @@ impl Planner {
     }
 
     /// What was there and is not listed any more has gone by others' doing.
-    fn drop_absent(&mut self, asked: Asked, before: &LinkState, shown: &BTreeSet<InstanceId>) {
+    fn drop_absent(
+        &mut self,
+        provider: ProviderIndex,
+        asked: Asked,
+        before: &LinkState,
+        shown: &BTreeSet<InstanceKey>,
+    ) {
         let now = self.now;
         let believes_all = self.has(Mutant::BelievesStaleLists);
         let is_gone = |held: &Held| match held.doubted {
@@ -280,19 +359,19 @@ impl Planner {
             Some(doubted) => doubted <= asked && held.lag_until <= now,
             None => held.known_since < asked && held.lag_until <= now,
         };
-        if self.instances.values().any(|held| held.doubted.is_some()) {
-            self.want_list_in(RELIST_FIRST);
+        if self.instances.iter().any(|(key, held)| key.provider == provider && held.doubted.is_some()) {
+            self.want_list_in(provider, RELIST_FIRST);
         }
-        let gone = |(id, held): &(&InstanceId, &Held)| !shown.contains(*id) && is_gone(held);
-        let gone: Vec<(InstanceId, ModelId, bool)> = self
+        let is_its = |key: &InstanceKey| key.provider == provider || self.has(Mutant::BelievesWrongList);
+        let gone: Vec<(InstanceKey, ModelId, bool)> = self
             .instances
             .iter()
-            .filter(gone)
+            .filter(|(key, held)| is_its(key) && !shown.contains(*key) && is_gone(held))
             .map(|(id, held)| (id.clone(), held.model.clone(), held.doubted.is_some()))
             .collect();
         for (id, model, was_doubted) in gone {
             self.remove_instance(&id);
-            let vanished = was_doubted || *before != LinkState::Up;
+            let vanished = was_doubted || *before != LinkState::Up || self.was_going(&model, &id.id);
             if !vanished && !self.is_resident(&model) {
                 self.baseline.remove(&model);
             }
@@ -300,28 +379,51 @@ impl Planner {
     }
 
     /// Forgets an instance that is not in memory any more.
-    pub(super) fn remove_instance(&mut self, id: &InstanceId) {
-        let Some(held) = self.instances.remove(id) else { return };
+    pub(super) fn remove_instance(&mut self, key: &InstanceKey) {
+        let Some(held) = self.instances.remove(key) else { return };
         held.gate.set(Newcomers::Ask, Ends::Told);
-        self.effects.push(Effect::Notice(Notice::Unloaded(held.model, id.clone())));
+        self.effects.push(Effect::Notice(Notice::Unloaded(held.model, key.id.clone())));
         self.published_is_stale = true;
         self.changed = true;
     }
 
-    /// Mode `provider`: every listed model counts as resident, under its own key.
-    fn take_all_as_resident(&mut self) {
+    /// Whether the provider's memory is ours to look after; found out with every list. What was taken as the provider's
+    /// own is forgotten when it is not any more, and the other way round.
+    pub(in crate::residency) fn set_control(&mut self, provider: ProviderIndex, control: Control) {
+        let Some(server) = self.servers.get_mut(provider.0).filter(|server| server.control != control) else {
+            return;
+        };
+        server.control = control;
+        server.holds.clear();
+        let its = self.instances.keys().filter(|key| key.provider == provider).cloned();
+        for key in its.collect::<Vec<_>>() {
+            self.remove_instance(&key);
+        }
+    }
+
+    /// A provider that looks after its memory itself: every listed model counts as resident, under its own key.
+    fn take_all_as_resident(
+        &mut self,
+        provider: ProviderIndex,
+        asked: Asked,
+        residents: Vec<(ModelId, Kind, Resident)>,
+    ) {
+        self.note_what_it_holds(provider, residents);
+        let order = self.server(provider).map(|server| server.order.as_slice()).unwrap_or_default();
         let models: Vec<(ModelId, Kind)> =
-            self.models.iter().map(|(model, known)| (model.clone(), known.facts.kind)).collect();
-        self.instances.retain(|_, held| models.iter().any(|(model, _)| *model == held.model));
+            order.iter().map(|model| (model.clone(), self.kind_of(model))).collect();
+        let is_listed = |held: &Held| models.iter().any(|(model, _)| *model == held.model);
+        self.instances.retain(|key, held| key.provider != provider || is_listed(held));
         for (model, kind) in models {
-            let id = InstanceId::new(model.key());
-            self.instances.entry(id).or_insert_with(|| Held {
+            let key = InstanceKey { provider, id: InstanceId::new(model.key()) };
+            let held = self.instances.entry(key).or_insert_with(|| Held {
                 model,
                 kind,
                 gate: Arc::new(Gate::new(u32::MAX)),
                 state: State::Ready,
                 settings: Settings::default(),
                 owner: Owner::SomeoneElse,
+                unmanaged: true,
                 context_is_final: true,
                 closing: false,
                 batch: BTreeSet::new(),
@@ -329,8 +431,27 @@ impl Planner {
                 known_since: Asked(0),
                 lag_until: self.now,
                 doubted: None,
+                seen: Seen::Listed,
+                ttl: None,
+                lapse: None,
             });
+            held.doubted.take_if(|doubted| *doubted <= asked);
         }
+    }
+}
+
+impl Planner {
+    /// What such a provider holds at the moment is the best that a request without a model can be sent to. One that shows
+    /// everything as resident says nothing by it.
+    fn note_what_it_holds(&mut self, provider: ProviderIndex, residents: Vec<(ModelId, Kind, Resident)>) {
+        let mut holds: Vec<ModelId> = residents.into_iter().map(|(model, ..)| model).collect();
+        holds.dedup();
+        let Some(server) = self.servers.get_mut(provider.0) else { return };
+        if holds.len() == server.order.len() {
+            holds.clear();
+        }
+        self.published_is_stale |= server.holds != holds;
+        server.holds = holds;
     }
 }
 

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::list::{LIST_LAG, RELIST_FIRST};
-use super::memory::{Held, Owner, State};
+use super::list::LIST_LAG;
+use super::memory::{Held, Lapse, Owner, Seen, State};
 use super::pace::Pace;
+use super::room::Lane;
+use super::server::{InstanceKey, ProviderIndex};
 use super::swap::{Goal, Step, Swap};
-use super::{Asked, Effect, Lane, Mutant, Notice, Operation, Planner, Timings, Waiter};
-use crate::id::{InstanceId, ModelId};
-use crate::model::Kind;
+use super::{Asked, Effect, Mutant, Notice, Operation, Planner, Timings, Waiter};
+use crate::id::ModelId;
 use crate::provider::{Error, LoadRequest, Loaded, Settings};
 use crate::residency::claim::{LoadFailure, Reason, Refused};
 use crate::residency::gate::Gate;
@@ -28,12 +29,13 @@ impl Planner {
     /// Sends the load that the swap is for.
     pub(super) fn begin_load(&mut self, mut swap: Swap) -> Option<Swap> {
         let model = swap.goal.model()?.clone();
+        let provider = self.provider_of(&model)?;
         let settings = self.settings_for(&model, matches!(swap.goal, Goal::Restore(_)));
         let operation = Operation(self.tick_clock());
         swap.step = Step::Loading(operation);
         swap.asked_context = settings.context_length;
         swap.since = self.now;
-        self.effects.push(Effect::Load(operation, LoadRequest { model, settings }));
+        self.effects.push(Effect::Load(provider, operation, LoadRequest { model, settings }));
         self.published_is_stale = true;
         Some(swap)
     }
@@ -56,86 +58,114 @@ impl Planner {
 
     /// A load ended.
     pub(super) fn on_loaded(&mut self, operation: Operation, result: Result<Loaded, Error>) {
-        let is_it =
-            |lane: &Lane| lane.swap.as_ref().is_some_and(|swap| swap.step == Step::Loading(operation));
-        let kinds = [Kind::Language, Kind::Embedding];
-        let Some(kind) = kinds.into_iter().find(|kind| is_it(self.lane(*kind))) else { return };
-        let Some(mut swap) = self.lane_mut(kind).swap.take() else { return };
+        let is_it = |lane: &&Lane| {
+            let swap = self.lane(**lane).swap.as_ref();
+            swap.is_some_and(|swap| swap.step == Step::Loading(operation))
+        };
+        let Some(lane) = self.lanes().iter().find(is_it).copied() else { return };
+        let Some(mut swap) = self.lane_mut(lane).swap.take() else { return };
         let Some(model) = swap.goal.model().cloned() else { return };
+        let Some(provider) = self.provider_of(&model) else { return };
         self.changed = true;
-        match result {
+        match self.verified(&model, result) {
             Ok(loaded) => {
                 let took = self.now.saturating_duration_since(swap.since);
                 swap.timings.loaded = Some(took);
                 if let Some(known) = self.models.get_mut(&model) {
                     known.load_time = Some(loaded.took.unwrap_or(took));
                     known.pace = Pace::default();
+                    self.durable.note_models(provider);
                 }
                 let is_final = swap
                     .asked_context
                     .zip(loaded.settings.context_length)
                     .is_some_and(|(asked, got)| got < asked);
-                self.insert_loaded(kind, &model, loaded, is_final, &swap);
+                self.lane_mut(lane).unrestorable.clear();
+                self.insert_loaded(provider, &model, loaded, is_final, &swap);
             }
             Err(error) if error.is_transient() && swap.broken_off < BROKEN_OFF_MOST => {
                 swap.broken_off += 1;
                 let again = self.begin_confirming(swap);
-                self.lane_mut(kind).swap = Some(again);
+                self.lane_mut(lane).swap = Some(again);
             }
             Err(Error::TimedOut(_)) => {
-                let asked = Asked(self.tick_clock());
-                self.link.wanted = Some(asked);
-                swap.step = Step::Searching { asked, until: self.now + self.config.load_timeout };
-                self.lane_mut(kind).swap = Some(swap);
+                self.await_list(&mut swap, provider);
+                swap.step = Step::Searching { until: self.now + self.config.load_timeout };
+                self.lane_mut(lane).swap = Some(swap);
             }
             Err(error) => {
                 if error.is_uncertain() {
-                    self.orphans.push(model);
+                    self.note_orphan(model);
                 }
-                self.note_error(&error);
-                self.fail(kind, &swap.goal, &error);
+                // What lists showed of this model meanwhile was taken for our own load; so was somebody else's.
+                self.want_list(provider);
+                self.fail(lane, &swap.goal, &error);
             }
         }
     }
 
+    /// A server may load another model than it was asked for and say so only by the instance's name (seen of one beta of
+    /// LM Studio). What came is ours all the same, and goes again at rest.
+    fn verified(&mut self, model: &ModelId, result: Result<Loaded, Error>) -> Result<Loaded, Error> {
+        let loaded = result?;
+        let id = loaded.instance.as_str();
+        let key =
+            id.rsplit_once(':').filter(|(_, nth)| nth.parse::<u32>().is_ok()).map_or(id, |(key, _)| key);
+        let named = ModelId::of(model.provider(), key);
+        if named == *model || !self.models.contains_key(&named) {
+            return Ok(loaded);
+        }
+        let message = format!("{key} was loaded in the place of {}", model.key());
+        self.note_orphan(named);
+        Err(Error::Malformed(message))
+    }
+
     /// A load that was lost track of: it may be there, still loading, or have come to nothing.
-    pub(super) fn searched(&mut self, kind: Kind, mut swap: Swap, until: Instant) -> Option<Swap> {
+    pub(super) fn searched(&mut self, lane: Lane, mut swap: Swap, until: Instant) -> Option<Swap> {
         let model = swap.goal.model()?.clone();
+        let provider = self.provider_of(&model)?;
         let found =
-            self.of_model(&model).find(|(_, held)| held.state == State::Ready).map(|(id, _)| id.clone());
-        if let Some(id) = found {
-            if let Some(held) = self.instances.get_mut(&id) {
+            self.of_model(&model).find(|(_, held)| held.state == State::Ready).map(|(key, _)| key.clone());
+        if let Some(key) = found {
+            if let Some(held) = self.instances.get_mut(&key) {
                 held.owner = Owner::Gateway;
             }
-            self.freeze_batch(&id, &model, swap.timings);
+            self.freeze_batch(&key, &model, swap.timings);
             return None;
         }
         let is_loading = self.of_model(&model).any(|(_, held)| held.state == State::Loading);
         if is_loading && self.now < until {
-            let asked = Asked(self.tick_clock());
-            swap.step = Step::Searching { asked, until };
-            self.want_list_in(RELIST_FIRST);
+            self.await_list_in(&mut swap, provider);
             return Some(swap);
         }
-        self.orphans.push(model);
-        self.fail(kind, &swap.goal, &Error::TimedOut(self.config.load_timeout));
+        self.note_orphan(model);
+        self.fail(lane, &swap.goal, &Error::TimedOut(self.config.load_timeout));
         None
     }
 
-    fn insert_loaded(&mut self, kind: Kind, model: &ModelId, loaded: Loaded, is_final: bool, swap: &Swap) {
+    fn insert_loaded(
+        &mut self,
+        provider: ProviderIndex,
+        model: &ModelId,
+        loaded: Loaded,
+        is_final: bool,
+        swap: &Swap,
+    ) {
+        let key = InstanceKey { provider, id: loaded.instance };
         let known_since = Asked(self.tick_clock());
         let limit = loaded.parallel.map_or(u32::MAX, std::num::NonZeroU32::get);
-        let gate = match self.instances.get(&loaded.instance) {
+        let gate = match self.instances.get(&key) {
             Some(held) => Arc::clone(&held.gate),
             None => Arc::new(Gate::new(limit)),
         };
         let held = Held {
             model: model.clone(),
-            kind,
+            kind: self.kind_of(model),
             gate,
             state: State::Ready,
             settings: loaded.settings,
             owner: Owner::Gateway,
+            unmanaged: false,
             context_is_final: is_final,
             closing: false,
             batch: BTreeSet::new(),
@@ -143,17 +173,26 @@ impl Planner {
             known_since,
             lag_until: self.now + LIST_LAG,
             doubted: None,
+            seen: Seen::Told,
+            ttl: None,
+            lapse: self.lapse_of(model),
         };
-        self.tombs.remove(&loaded.instance);
-        self.instances.insert(loaded.instance.clone(), held);
+        self.tombs.remove(&key);
+        self.instances.insert(key.clone(), held);
         self.published_is_stale = true;
-        self.effects.push(Effect::Notice(Notice::Loaded(model.clone(), loaded.instance.clone())));
-        self.freeze_batch(&loaded.instance, model, swap.timings);
-        self.want_list();
+        self.effects.push(Effect::Notice(Notice::Loaded(model.clone(), key.id.clone())));
+        self.freeze_batch(&key, model, swap.timings);
+        self.want_list(provider);
+    }
+
+    /// A model that is due for a while only, which begins when it is back.
+    pub(super) fn lapse_of(&self, model: &ModelId) -> Option<Lapse> {
+        let rest = self.baseline.get(model)?.ttl?;
+        Some(Lapse { rest, idle_since: self.now })
     }
 
     /// Rule 7: those who wait at this moment are served before the gate may close again.
-    pub(super) fn freeze_batch(&mut self, instance: &InstanceId, model: &ModelId, timings: Timings) {
+    pub(super) fn freeze_batch(&mut self, instance: &InstanceKey, model: &ModelId, timings: Timings) {
         let mut batch = BTreeSet::new();
         for waiter in &mut self.queue {
             if waiter.model() == model && waiter.wants_it_loaded() {
@@ -172,7 +211,7 @@ impl Planner {
     }
 
     /// Rule 11: those it was for go to their next candidate, and nobody else is hurt.
-    pub(super) fn fail(&mut self, kind: Kind, goal: &Goal, error: &Error) {
+    pub(super) fn fail(&mut self, lane: Lane, goal: &Goal, error: &Error) {
         self.changed = true;
         let cause = match error {
             Error::OutOfMemory(_) => LoadFailure::OutOfMemory,
@@ -180,7 +219,14 @@ impl Planner {
         };
         let now = self.now;
         match goal {
-            Goal::Restore(_) | Goal::Clear => self.lane_mut(kind).pace.failed(now, error),
+            Goal::Restore(model) => {
+                let lane = self.lane_mut(lane);
+                lane.pace.failed(now, error);
+                if !lane.unrestorable.contains(model) {
+                    lane.unrestorable.push(model.clone());
+                }
+            }
+            Goal::Clear => self.lane_mut(lane).pace.failed(now, error),
             Goal::Unload(_) => {}
             Goal::Serve(model) => {
                 if let Some(known) = self.models.get_mut(model)

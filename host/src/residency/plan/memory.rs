@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
-use super::{Asked, LinkState, Mutant, Planner, Ticket, Waiter};
-use crate::id::{InstanceId, ModelId, SessionKey};
+use super::server::InstanceKey;
+use super::{Asked, Mutant, Planner, Ticket, Waiter};
+use crate::id::{ModelId, SessionKey};
 use crate::model::Kind;
 use crate::provider::{Listed, Settings};
 use crate::residency::config::{MAX_WAIT_LEAST, MAX_WAIT_MOST, SWAP_UNMEASURED};
 use crate::residency::gate::{Ends, Gate, Newcomers};
+pub(super) use crate::residency::record::{Owner, Seen};
 
 /// A model that the provider lists.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// As listed, without instances.
+    /// As listed, without instances; what it weighs as last said.
     pub(super) facts: Listed,
     /// How long its last load took here.
     pub(super) load_time: Option<Duration>,
@@ -35,6 +37,8 @@ pub(super) struct Held {
     pub(super) state: State,
     pub(super) settings: Settings,
     pub(super) owner: Owner,
+    /// The provider looks after its memory itself: it counts as resident and takes no room of ours.
+    pub(super) unmanaged: bool,
     /// A reload would not bring more context.
     pub(super) context_is_final: bool,
     /// A swap waits for its leases to end.
@@ -49,6 +53,10 @@ pub(super) struct Held {
     pub(super) lag_until: Instant,
     /// An exchange was told that it is not there; the list asked for then decides.
     pub(super) doubted: Option<Asked>,
+    pub(super) seen: Seen,
+    /// What its provider says is left of its time to live, and when it said so.
+    pub(super) ttl: Option<(Duration, Instant)>,
+    pub(super) lapse: Option<Lapse>,
 }
 
 /// Where an instance is in its life, as far as we know.
@@ -60,11 +68,14 @@ pub(super) enum State {
     Unloading,
 }
 
-/// Who loaded an instance.
+/// The rest of a time to live that somebody gave an instance which the gateway had to displace and brought back: a load
+/// cannot name one, so the gateway keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
-    Gateway,
-    SomeoneElse,
+pub(super) struct Lapse {
+    /// It goes when it has been idle for so long.
+    pub(super) rest: Duration,
+    /// When it was brought back, or its last exchange ended.
+    pub(super) idle_since: Instant,
 }
 
 // === impl Held ===
@@ -80,6 +91,18 @@ impl Held {
         self.state == State::Loading || self.doubted.is_some()
     }
 
+    /// What is left of its time to live.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        let kept = self.lapse.map(|lapse| (lapse.rest, lapse.idle_since));
+        let (rest, since) = kept.or(self.ttl)?;
+        Some(rest.saturating_sub(now.saturating_duration_since(since)))
+    }
+
+    /// When it goes, if it stays idle, for want of more time to live; none where its provider keeps that time.
+    pub(super) fn lapses(&self) -> Option<Instant> {
+        self.lapse.map(|lapse| lapse.idle_since + lapse.rest)
+    }
+
     /// It is alone with nobody inside.
     pub(super) fn is_idle(&self) -> bool {
         self.gate.count() == 0
@@ -89,13 +112,8 @@ impl Held {
 // === impl Planner: questions ===
 
 impl Planner {
-    /// Instances of a kind.
-    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&InstanceId, &Held)> {
-        self.instances.iter().filter(move |(_, held)| held.kind == kind)
-    }
-
     /// Instances of a model.
-    pub(super) fn of_model(&self, model: &ModelId) -> impl Iterator<Item = (&InstanceId, &Held)> {
+    pub(super) fn of_model(&self, model: &ModelId) -> impl Iterator<Item = (&InstanceKey, &Held)> {
         self.instances.iter().filter(move |(_, held)| held.model == *model)
     }
 
@@ -136,6 +154,11 @@ impl Planner {
         self.turns.want(model, self.now, own) || self.hopes.iter().any(|hope| hope.wants(model))
     }
 
+    /// It is in the baseline.
+    pub(super) fn is_due(&self, model: &ModelId) -> bool {
+        self.baseline.get(model).is_some()
+    }
+
     /// It is kept by a pin.
     pub(super) fn is_pinned(&self, model: &ModelId) -> bool {
         !self.has(Mutant::EvictsPinned) && self.pins.iter().any(|(pinned, _)| pinned == model)
@@ -173,32 +196,27 @@ impl Planner {
         !self.has(Mutant::UnboundedQueueJumping) && self.now >= waiter.since + self.max_wait(waiter.model())
     }
 
-    /// The provider answers, as far as we know.
-    pub(super) fn is_up(&self) -> bool {
-        self.link.state == LinkState::Up
-    }
-
     /// Something waits, runs out, is on its way or must be put back: every end matters.
     fn must_be_told(&self) -> bool {
-        let lanes = [Kind::Language, Kind::Embedding];
         !self.queue.is_empty()
             || self.turns.len() > 0
             || !self.hopes.is_empty()
             || self.shutdown.is_some()
-            || lanes.into_iter().any(|kind| self.lane(kind).swap.is_some() || !self.is_at_rest(kind))
+            || self.lanes().iter().any(|lane| self.lane(*lane).swap.is_some() || !self.is_at_rest(*lane))
     }
 
     /// Opens and closes the hot path: a model of the baseline whose gate is open is granted by the gate alone, and its
     /// ends are told only while someone cares.
     pub(super) fn set_gates(&mut self) {
         let ends = if self.must_be_told() { Ends::Told } else { Ends::Quiet };
-        for held in self.instances.values() {
+        for (key, held) in &self.instances {
             let waited_for = || self.queue.iter().any(|waiter| *waiter.model() == held.model);
             let open = held.admits()
-                && self.is_up()
+                && self.is_up(key.provider)
                 && self.shutdown.is_none()
-                && self.baseline.get(&held.model).is_some()
+                && (self.is_due(&held.model) || held.unmanaged)
                 && !waited_for();
+            let ends = if held.lapse.is_some() { Ends::Told } else { ends };
             held.gate.set(if open { Newcomers::Enter } else { Newcomers::Ask }, ends);
         }
     }

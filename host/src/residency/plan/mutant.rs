@@ -32,6 +32,14 @@ pub(in crate::residency) enum Mutant {
     BelievesStaleLists,
     /// Loads before the memory is free.
     LoadsBeforeUnload,
+    /// Counts models by their size alone.
+    MarginIgnored,
+    /// What one provider's list lacks is taken for gone on the others, too.
+    BelievesWrongList,
+    /// A provider that goes down takes its part of the baseline with it.
+    ForgetsDownBaseline,
+    /// Unloads before that is written down.
+    ForgetsToRecord,
 }
 
 impl Planner {

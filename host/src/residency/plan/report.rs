@@ -7,36 +7,49 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Planner;
 use super::memory::{Held, Known, Owner, State};
+use super::room::{Lane, LaneState};
+#[cfg(test)]
+use super::server::InstanceKey;
+use super::server::{LinkState, Server};
 use super::swap::{Goal, Step};
-use super::{Lane, LinkState, Planner};
 use crate::id::{InstanceId, ModelId};
-use crate::model::{Directory, Instance, InstanceState, Kind, Model};
+use crate::model::{Costs, Instance, InstanceState, Model};
+use crate::residency::gate::Gate;
 use crate::residency::report::{
-    BaselineEntry, Door, HeldInstance, LoadedBy, ProviderState, Report, UnderWay, WaiterEntry,
+    BaselineEntry, Door, HeldInstance, LoadedBy, ProviderEntry, ProviderState, Report, UnderWay, WaiterEntry,
 };
 
 impl Planner {
-    /// Every model with its instances, and what is due at rest, at this moment.
-    pub(in crate::residency) fn directory(&self) -> Directory {
-        let models = self.order.iter().filter_map(|id| Some(self.describe(id, self.models.get(id)?)));
-        let due = self.baseline.iter().map(|due| due.model.clone());
-        Directory::new(models.collect(), self.aliases.clone()).with_due(due.collect())
+    /// Every model with its instances at this moment, in the providers' order. What a provider holds that does not
+    /// answer is of no use to anyone, and not shown.
+    pub(in crate::residency) fn describe_models(&self) -> Vec<Model> {
+        let all = self.servers.iter().flat_map(|server| &server.order);
+        all.filter_map(|id| Some(self.describe(id, self.models.get(id)?))).collect()
+    }
+
+    /// What is due at rest, the one chosen last being last; before it what providers hold that look after their memory
+    /// themselves.
+    pub(in crate::residency) fn due(&self) -> Vec<ModelId> {
+        let held = self.servers.iter().flat_map(|server| server.holds.iter().cloned());
+        held.chain(self.baseline.iter().map(|due| due.model.clone())).collect()
     }
 
     fn describe(&self, id: &ModelId, known: &Known) -> Model {
         let facts = &known.facts;
         let waiting =
             self.queue.iter().filter(|waiter| waiter.model() == id && waiter.claim().is_some()).count();
+        let there = self.of_model(id).filter(|(key, _)| self.is_up(key.provider));
         let mut instances: Vec<Instance> =
-            self.of_model(id).map(|(instance, held)| describe_instance(instance, held, waiting)).collect();
-        let is_loading = |lane: &Lane| {
+            there.map(|(key, held)| describe_instance(&key.id, held, waiting)).collect();
+        let is_loading = |lane: &LaneState| {
             lane.swap.as_ref().is_some_and(|swap| {
                 matches!(swap.step, Step::Loading(_) | Step::Searching { .. })
                     && swap.goal.model() == Some(id)
             })
         };
-        if is_loading(self.lane(facts.kind)) && instances.is_empty() {
+        if is_loading(self.lane(self.lane_of(facts.kind))) && instances.is_empty() {
             instances.push(Instance {
                 id: InstanceId::new(id.key()),
                 state: InstanceState::Loading,
@@ -45,6 +58,7 @@ impl Planner {
                 queued: count(waiting),
             });
         }
+        let configured = self.config.models.get(id).copied().unwrap_or_default();
         Model {
             id: id.clone(),
             display_name: facts.display_name.clone(),
@@ -52,24 +66,34 @@ impl Planner {
             vision: facts.vision,
             tool_use: facts.tool_use,
             reasoning: facts.reasoning,
-            local: facts.local,
+            local: configured.local.unwrap_or(facts.local),
             max_context: facts.max_context,
             size_bytes: facts.size_bytes,
             instances,
             load_seconds: known.load_time.map(|time| time.as_secs_f32()),
+            costs: Costs { input: configured.input_cost, output: configured.output_cost },
         }
+    }
+
+    /// The gates of each model's instances, for counting who is inside.
+    pub(in crate::residency) fn gates_of_models(&self) -> HashMap<ModelId, Vec<Arc<Gate>>> {
+        let mut gates: HashMap<ModelId, Vec<Arc<Gate>>> = HashMap::new();
+        for held in self.instances.values() {
+            gates.entry(held.model.clone()).or_default().push(Arc::clone(&held.gate));
+        }
+        gates
     }
 
     /// The instances that a claim may enter without asking, while their gates are open.
     pub(in crate::residency) fn doors(&self) -> HashMap<ModelId, Vec<Door>> {
         let mut doors: HashMap<ModelId, Vec<Door>> = HashMap::new();
-        for (id, held) in self.instances.iter().filter(|(_, held)| held.admits()) {
+        for (key, held) in self.instances.iter().filter(|(_, held)| held.admits()) {
             let most = self.models.get(&held.model).and_then(|known| known.facts.max_context);
             let context = held.settings.context_length;
             let is_all = held.context_is_final || context.is_none() || (most.is_some() && context >= most);
             doors.entry(held.model.clone()).or_default().push(Door {
                 gate: Arc::clone(&held.gate),
-                instance: id.clone(),
+                instance: key.id.clone(),
                 serves_up_to: if is_all { u32::MAX } else { context.unwrap_or(u32::MAX) },
             });
         }
@@ -78,8 +102,8 @@ impl Planner {
 
     /// What is going on, for people.
     pub(in crate::residency) fn report(&self, now: Instant) -> Report {
-        let instances = self.instances.iter().map(|(id, held)| HeldInstance {
-            id: id.clone(),
+        let instances = self.instances.iter().map(|(key, held)| HeldInstance {
+            id: key.id.clone(),
             model: held.model.clone(),
             state: held.instance_state(),
             settings: held.settings,
@@ -101,26 +125,19 @@ impl Planner {
         });
         let due = self.baseline.iter();
         Report {
-            provider: match &self.link.state {
-                LinkState::Unknown => ProviderState::Unknown,
-                LinkState::Up => ProviderState::Up,
-                LinkState::Down(message) => ProviderState::Down(message.clone()),
-            },
+            providers: self.servers.iter().map(|server| describe_server(&self.name, server)).collect(),
             baseline: due
                 .map(|due| BaselineEntry { model: due.model.clone(), settings: due.settings })
                 .collect(),
             instances: instances.collect(),
             waiters: waiters.collect(),
-            under_way: [Kind::Language, Kind::Embedding]
-                .into_iter()
-                .filter_map(|kind| self.under_way(kind, now))
-                .collect(),
+            under_way: self.lanes().iter().filter_map(|lane| self.under_way(*lane, now)).collect(),
             unfinished_turns: self.turn_count(),
         }
     }
 
-    fn under_way(&self, kind: Kind, now: Instant) -> Option<UnderWay> {
-        let swap = self.lane(kind).swap.as_ref()?;
+    fn under_way(&self, lane: Lane, now: Instant) -> Option<UnderWay> {
+        let swap = self.lane(lane).swap.as_ref()?;
         let model = swap.goal.model().map_or("nothing", ModelId::key);
         let purpose = match &swap.goal {
             Goal::Serve(_) => "for those who wait",
@@ -130,6 +147,7 @@ impl Planner {
         };
         let step = match swap.step {
             Step::Draining { .. } => "draining",
+            Step::Recording(_) => "writing down",
             Step::Unloading => "unloading",
             Step::Confirming { .. } => "confirming",
             Step::Loading(_) => "loading",
@@ -138,7 +156,7 @@ impl Planner {
         Some(UnderWay {
             summary: format!("{step}, {model}, {purpose}"),
             model: swap.goal.model().cloned(),
-            victims: swap.victims.clone(),
+            victims: swap.victims.iter().map(|key| key.id.clone()).collect(),
             lasts: now.saturating_duration_since(swap.since),
         })
     }
@@ -154,6 +172,15 @@ impl Held {
             State::Ready | State::Unloading => InstanceState::Unloading,
         }
     }
+}
+
+fn describe_server(device: &str, server: &Server) -> ProviderEntry {
+    let state = match &server.link.state {
+        LinkState::Unknown => ProviderState::Unknown,
+        LinkState::Up => ProviderState::Up,
+        LinkState::Down(message) => ProviderState::Down(message.clone()),
+    };
+    ProviderEntry { name: server.name.clone(), device: device.to_owned(), state }
 }
 
 fn describe_instance(id: &InstanceId, held: &Held, waiting: usize) -> Instance {
@@ -173,17 +200,15 @@ fn count(number: usize) -> u32 {
 #[cfg(test)]
 impl Planner {
     /// The gates of all instances, for the simulation's checks.
-    pub(in crate::residency) fn gates(
-        &self,
-    ) -> impl Iterator<Item = (&InstanceId, &Arc<crate::residency::gate::Gate>)> {
-        self.instances.iter().map(|(id, held)| (id, &held.gate))
+    pub(in crate::residency) fn gates(&self) -> impl Iterator<Item = (&InstanceKey, &Arc<Gate>)> {
+        self.instances.iter().map(|(key, held)| (key, &held.gate))
     }
 
     /// An instance refuses newcomers though no swap wants it to go, for the simulation's checks.
     pub(in crate::residency) fn is_closed_in_vain(&self) -> bool {
-        let victims = |kind| self.lane(kind).swap.iter().flat_map(|swap| &swap.victims);
-        self.instances.iter().any(|(id, held)| {
-            held.closing && held.state == State::Ready && !victims(held.kind).any(|victim| victim == id)
+        let victims = |kind| self.lane(self.lane_of(kind)).swap.iter().flat_map(|swap| &swap.victims);
+        self.instances.iter().any(|(key, held)| {
+            held.closing && held.state == State::Ready && !victims(held.kind).any(|victim| victim == key)
         })
     }
 

@@ -6,48 +6,49 @@
 use std::time::{Duration, Instant};
 
 use super::memory::{Held, Owner, State};
+use super::room::Lane;
+use super::server::InstanceKey;
 use super::swap::Goal;
 use super::{Effect, Mutant, Planner, Shutdown, ShutdownProgress};
-use crate::id::{InstanceId, ModelId};
-use crate::model::Kind;
+use crate::id::ModelId;
 use crate::residency::claim::{Reason, Refused};
-use crate::residency::config::{Mode, SWAP_UNMEASURED};
+use crate::residency::config::SWAP_UNMEASURED;
 
 // === impl Planner: rest ===
 
 impl Planner {
     /// What is due is there, and nothing of ours besides.
-    pub(super) fn is_at_rest(&self, kind: Kind) -> bool {
-        self.config.mode == Mode::Provider
-            || (self.strays(kind).next().is_none() && self.missing(kind).next().is_none())
+    pub(super) fn is_at_rest(&self, lane: Lane) -> bool {
+        self.strays(lane).next().is_none() && self.missing(lane).next().is_none()
     }
 
     /// Instances of ours that nothing at rest needs.
-    fn strays(&self, kind: Kind) -> impl Iterator<Item = (&InstanceId, &Held)> {
-        self.of_kind(kind).filter(|(id, held)| {
+    fn strays(&self, lane: Lane) -> impl Iterator<Item = (&InstanceKey, &Held)> {
+        self.of_lane(lane).filter(|(key, held)| {
             held.owner == Owner::Gateway
                 && held.state == State::Ready
                 && !self.is_pinned(&held.model)
-                && (self.baseline.get(&held.model).is_none() || self.is_surplus(id, held))
+                && (!self.is_due(&held.model) || self.is_surplus(key, held))
         })
     }
 
     /// Another instance of the same model does as well: someone else's, or the one with most context.
-    fn is_surplus(&self, id: &InstanceId, held: &Held) -> bool {
-        let worth = |id: &InstanceId, held: &Held| {
-            (held.owner == Owner::SomeoneElse, held.settings.context_length, std::cmp::Reverse(id.clone()))
+    fn is_surplus(&self, key: &InstanceKey, held: &Held) -> bool {
+        let worth = |key: &InstanceKey, held: &Held| {
+            (held.owner == Owner::SomeoneElse, held.settings.context_length, std::cmp::Reverse(key.clone()))
         };
-        let mine = worth(id, held);
+        let mine = worth(key, held);
         self.of_model(&held.model)
-            .any(|(other, it)| other != id && it.state == State::Ready && worth(other, it) > mine)
+            .any(|(other, it)| other != key && it.state == State::Ready && worth(other, it) > mine)
     }
 
-    /// Models that are due and not there, the one chosen last first.
-    fn missing(&self, kind: Kind) -> impl Iterator<Item = &ModelId> {
+    /// Models that are due and not there, the one chosen last first. What is due on a provider that does not answer stays
+    /// due, and waits for it.
+    fn missing(&self, lane: Lane) -> impl Iterator<Item = &ModelId> {
         self.baseline
             .iter()
             .rev()
-            .filter(move |due| due.kind == kind)
+            .filter(move |due| self.lane_of(due.kind) == lane && self.is_served(&due.model))
             .map(|due| &due.model)
             .filter(|model| self.of_model(model).next().is_none() && !self.is_vetoed(model))
     }
@@ -59,42 +60,46 @@ impl Planner {
     /// Someone uses, wants or holds a model that is not due.
     fn is_in_use(&self, held: &Held) -> bool {
         let is_held = self.turns.hold(&held.model, self.now) && !self.has(Mutant::HoldIgnored);
-        let is_due = self.baseline.get(&held.model).is_some();
-        !is_due && (!held.is_idle() || !held.batch.is_empty() || self.is_wanted(&held.model, None) || is_held)
+        !self.is_due(&held.model)
+            && (!held.is_idle() || !held.batch.is_empty() || self.is_wanted(&held.model, None) || is_held)
     }
 
     /// Nobody waits for a load in this lane: goes back to the baseline if nobody uses anything else either.
-    pub(super) fn begin_rest(&mut self, kind: Kind) {
-        let capacity = self.capacity(kind);
-        let mut baseline = std::mem::take(&mut self.baseline);
-        baseline.trim(kind, capacity, |model| self.is_resident(model));
-        self.baseline = baseline;
-        let is_needed = self.of_kind(kind).any(|(_, held)| held.is_undecided() || self.is_in_use(held));
-        if self.is_at_rest(kind) || is_needed || self.has(Mutant::ForgottenRestore) {
-            self.lane_mut(kind).at_rest_since = None;
+    pub(super) fn begin_rest(&mut self, lane: Lane) {
+        self.trim_baseline(lane);
+        let is_needed = self.of_lane(lane).any(|(_, held)| held.is_undecided() || self.is_in_use(held));
+        if self.is_at_rest(lane) || is_needed || self.has(Mutant::ForgottenRestore) {
+            self.lane_mut(lane).at_rest_since = None;
             return;
         }
         let now = self.now;
-        let since = *self.lane_mut(kind).at_rest_since.get_or_insert(now);
+        let since = *self.lane_mut(lane).at_rest_since.get_or_insert(now);
         let linger = if self.shutdown.is_some() { Duration::ZERO } else { self.config.linger };
-        if now < since + linger || self.lane(kind).pace.left(now).is_some() {
+        if now < since + linger || self.lane(lane).pace.left(now).is_some() {
             return;
         }
-        let victims: Vec<InstanceId> = self
-            .strays(kind)
-            .filter(|(_, held)| self.is_free(held, None))
-            .map(|(id, _)| id.clone())
-            .collect();
-        let stays = self.of_kind(kind).count().saturating_sub(victims.len());
+        let strays = self.strays(lane).filter(|(_, held)| self.is_free(held, None));
+        let victims: Vec<InstanceKey> = strays.map(|(key, _)| key.clone()).collect();
+        match self.next_to_restore(lane, &victims) {
+            Some(model) => self.begin_free(lane, Goal::Restore(model), victims, self.now),
+            None if victims.is_empty() => {}
+            None => self.begin_free(lane, Goal::Clear, victims, self.now),
+        }
+    }
+
+    /// What is due, missing, and fits when these have gone: what failed before comes after what did not.
+    fn next_to_restore(&self, lane: Lane, victims: &[InstanceKey]) -> Option<ModelId> {
         let is_ready = |model: &&ModelId| {
             self.models.get(*model).is_some_and(|known| known.pace.left(self.now).is_none())
         };
-        let next = self.missing(kind).find(is_ready).filter(|_| stays < capacity).cloned();
-        match next {
-            Some(model) => self.begin_free(kind, Goal::Restore(model), victims, self.now),
-            None if victims.is_empty() => {}
-            None => self.begin_free(kind, Goal::Clear, victims, self.now),
-        }
+        let fits = |model: &&ModelId| {
+            let stays = self.of_lane(lane).filter(|(key, _)| !victims.contains(*key));
+            let goal = self.weight(model, self.kind_of(model));
+            self.has_room_for(goal, stays.map(|(_, held)| self.weight_of(held)))
+        };
+        let failed = &self.lane(lane).unrestorable;
+        let failed_at = |model: &&ModelId| failed.iter().position(|it| it == *model).map_or(0, |at| at + 1);
+        self.missing(lane).filter(is_ready).filter(fits).min_by_key(failed_at).cloned()
     }
 }
 
@@ -122,18 +127,16 @@ impl Planner {
     /// Breaks off what still runs when time gets short, and says when all is done.
     pub(super) fn advance_shutdown(&mut self) {
         let busy = self.instances.values().any(|held| !held.is_idle());
-        let lanes = [Kind::Language, Kind::Embedding];
-        let swaps = lanes.into_iter().any(|kind| self.lane(kind).swap.is_some());
-        let can_rest = self.is_up()
-            && lanes
-                .into_iter()
-                .any(|kind| !self.is_at_rest(kind) && self.lane(kind).pace.left(self.now).is_none());
+        let may_rest =
+            |lane: &Lane| !self.is_at_rest(*lane) && self.lane(*lane).pace.left(self.now).is_none();
+        let can_rest = self.knows_all() && self.lanes().iter().any(may_rest);
+        let is_quiet = self.is_quiet();
         let now = self.now;
         let Some(shutdown) = &mut self.shutdown else { return };
         if shutdown.progress == ShutdownProgress::Stopped {
             return;
         }
-        if (!busy && !swaps && !can_rest) || now >= shutdown.stop_at {
+        if (!busy && is_quiet && !can_rest) || now >= shutdown.stop_at {
             shutdown.progress = ShutdownProgress::Stopped;
             self.effects.push(Effect::Stopped);
         } else if busy && now >= shutdown.abort_at && shutdown.progress == ShutdownProgress::Draining {

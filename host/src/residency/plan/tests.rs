@@ -1,8 +1,11 @@
 //! The rules of residency, one by one, as scripts: what happens at which second, and what the planner does about it.
 //!
 //! The desk answers lists and unloads by itself and at once, from a memory that the script may touch; loads end when
-//! the script says so. Effects are written down as short lines; what is said to waiting clients is left out.
+//! the script says so. Effects are written down as short lines; what is said to waiting clients is left out. What belongs
+//! to the provider `q` has that before its name, what belongs to `p` only its name.
 
+mod devices;
+mod durable;
 mod failures;
 mod rules;
 mod wishes;
@@ -11,7 +14,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Asked, Effect, Event, Grant, Operation, Planner, Ticket};
+use super::{
+    Asked, Durability, Effect, Event, Grant, Mark, Operation, Planner, ProviderIndex, Record, Ticket,
+};
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
 use crate::model::Kind;
 use crate::provider::{Error, Listed, Loaded, Readiness, Resident, Settings};
@@ -19,6 +24,7 @@ use crate::residency::claim::{Claim, Progress, Purpose, Reason};
 use crate::residency::config::Config;
 use crate::residency::gate::Gate;
 use crate::residency::lease::{End, Ended, TurnAfter};
+use crate::residency::record::Kept;
 use crate::turn::verdict::{Afterwards, Swap};
 
 const ROUTED: Purpose = Purpose::Routed { swap: Swap::Wait, afterwards: Afterwards::Restore };
@@ -33,38 +39,58 @@ struct Desk {
     start: Instant,
     now: Instant,
     memory: Vec<(InstanceId, ModelId, u32)>,
-    /// What lists answer instead.
+    /// What lists of `p` answer instead.
     outage: Option<Error>,
+    /// What lists of `q` answer instead.
+    other_outage: Option<Error>,
     /// What models weigh, where a script says so.
     sizes: Vec<(&'static str, u64)>,
     /// Instances that are still loading by someone else's doing.
     loading: Vec<&'static str>,
     /// What the next unload answers instead.
     unload_error: Option<Error>,
+    /// Unloads are not answered.
+    hangs_unloads: bool,
     /// Lists wait until the script answers them.
     holds_lists: bool,
-    lists: Vec<(Asked, Result<Vec<Listed>, Error>)>,
+    lists: Vec<(ProviderIndex, Asked, Result<Vec<Listed>, Error>)>,
     loads: Vec<(Operation, ModelId, Settings)>,
     granted: Vec<(Ticket, Grant, ModelId, SessionKey, Purpose)>,
     claims: Vec<(Ticket, Claim)>,
     log: Vec<String>,
     /// A directory was published.
     published: bool,
+    /// What is durable.
+    record: Option<Record>,
+    /// Records wait until the script says that they are durable.
+    holds_records: bool,
+    marks: Vec<Mark>,
+    /// What cannot be brought back.
+    losses: Vec<String>,
+    /// Times to live that somebody gave instances.
+    ttls: Vec<(&'static str, Duration)>,
 }
 
 impl Desk {
     /// A device with these models in memory, listed once.
     fn new(config: Config, memory: &[&str]) -> Self {
+        Self::of(&["p"], config, memory, &[])
+    }
+
+    /// A device of these providers.
+    fn of(providers: &[&str], config: Config, memory: &[&str], sizes: &[(&'static str, u64)]) -> Self {
         let start = tokio::time::Instant::now().into_std();
         let mut desk = Self {
-            planner: Planner::new(config, "p", Vec::new(), start),
+            planner: Planner::new("local", config, providers, start),
             start,
             now: start,
-            memory: memory.iter().map(|key| (InstanceId::new(*key), model(key), 8192)).collect(),
+            memory: memory.iter().map(|name| in_memory(name)).collect(),
             outage: None,
-            sizes: Vec::new(),
+            other_outage: None,
+            sizes: sizes.to_vec(),
             loading: Vec::new(),
             unload_error: None,
+            hangs_unloads: false,
             holds_lists: false,
             lists: Vec::new(),
             loads: Vec::new(),
@@ -72,6 +98,11 @@ impl Desk {
             claims: Vec::new(),
             log: Vec::new(),
             published: false,
+            record: None,
+            holds_records: false,
+            marks: Vec::new(),
+            losses: Vec::new(),
+            ttls: Vec::new(),
         };
         desk.feed(Event::Tick);
         desk.log.clear();
@@ -83,8 +114,8 @@ impl Desk {
             self.play(effect);
         }
         while !self.holds_lists && !self.lists.is_empty() {
-            let (asked, result) = self.lists.remove(0);
-            self.feed(Event::Listed(asked, result));
+            let (provider, asked, result) = self.lists.remove(0);
+            self.feed(Event::Listed(provider, asked, result));
         }
     }
 
@@ -93,7 +124,8 @@ impl Desk {
             Effect::Grant(ticket, grant) => {
                 let place = self.claims.iter().position(|(it, _)| *it == ticket).unwrap();
                 let (_, claim) = self.claims.remove(place);
-                self.log.push(format!("grant {} on {}", ticket.0, grant.instance));
+                let prefix = if claim.model.provider() == "p" { "" } else { "q/" };
+                self.log.push(format!("grant {} on {prefix}{}", ticket.0, grant.instance));
                 self.granted.push((ticket, grant, claim.model, claim.session, claim.purpose));
             }
             Effect::Refuse(ticket, refused) => {
@@ -111,24 +143,42 @@ impl Desk {
                 let answer = answer.unwrap_or_else(|refused| format!("{:?}", refused.reason));
                 self.log.push(format!("answer {}: {answer}", ticket.0));
             }
-            Effect::List(asked) => {
-                let result = self.outage.clone().map_or_else(|| Ok(self.list()), Err);
-                self.lists.push((asked, result));
+            Effect::List(provider, asked) => {
+                let outage = if provider.0 == 0 { &self.outage } else { &self.other_outage };
+                let result = outage.clone().map_or_else(|| Ok(self.list(provider)), Err);
+                self.lists.push((provider, asked, result));
             }
-            Effect::Load(operation, request) => {
+            Effect::Load(_, operation, request) => {
                 let context = request.settings.context_length.unwrap_or(0);
-                self.log.push(format!("load {} {context}", request.model.key()));
+                self.log.push(format!("load {} {context}", name(&request.model)));
                 self.loads.push((operation, request.model, request.settings));
             }
-            Effect::Unload(instance) => {
-                self.log.push(format!("unload {instance}"));
+            Effect::Unload(key) => {
+                self.log.push(format!("unload {}{}", if key.provider.0 == 0 { "" } else { "q/" }, key.id));
+                if self.hangs_unloads {
+                    return;
+                }
                 let result = self.unload_error.take().map_or(Ok(()), Err);
                 if result.is_ok() {
-                    self.memory.retain(|(id, ..)| *id != instance);
+                    let provider = if key.provider.0 == 0 { "p" } else { "q" };
+                    self.memory.retain(|(id, it, _)| *id != key.id || it.provider() != provider);
                 }
-                self.feed(Event::Unloaded(instance, result));
+                self.feed(Event::Unloaded(key, result));
             }
-            Effect::AbortStalled(instance) => self.log.push(format!("abort stalled {instance}")),
+            Effect::Remember(mark, record) => {
+                self.record = Some(record);
+                if !self.holds_records {
+                    self.feed(Event::Remembered(mark, Durability::Durable));
+                } else {
+                    self.marks.push(mark);
+                }
+            }
+            Effect::Write(record) => self.record = Some(record),
+            Effect::WriteModels(..) => {}
+            Effect::Lost(model, instance, loss) => {
+                self.losses.push(format!("{instance} of {}: {loss:?}", name(&model)));
+            }
+            Effect::AbortStalled(key) => self.log.push(format!("abort stalled {}", key.id)),
             Effect::AbortAll => self.log.push("abort all".to_owned()),
             Effect::Stopped => self.log.push("stopped".to_owned()),
             Effect::Publish => self.published = true,
@@ -136,18 +186,35 @@ impl Desk {
         }
     }
 
-    fn list(&self) -> Vec<Listed> {
+    fn list(&self, provider: ProviderIndex) -> Vec<Listed> {
         let keys = ["a", "b", "c", "d", "text-embedding-e", "text-embedding-f", "text-embedding-g"];
-        let mut list: Vec<Listed> = keys.into_iter().map(|key| listed(key, &self.memory)).collect();
+        let provider = if provider.0 == 0 { "p" } else { "q" };
+        let memory: Vec<_> =
+            self.memory.iter().filter(|(_, it, _)| it.provider() == provider).cloned().collect();
+        let mut list: Vec<Listed> = keys.into_iter().map(|key| listed(key, &memory)).collect();
         for listed in &mut list {
-            listed.size_bytes = self.sizes.iter().find(|(key, _)| listed.key == *key).map(|(_, size)| *size);
+            let weighs = |(it, _): &&(&str, u64)| model(it) == ModelId::of(provider, &listed.key);
+            listed.size_bytes = self.sizes.iter().find(weighs).map(|(_, size)| *size);
             for resident in &mut listed.instances {
+                let is_it = |(id, _): &&(&str, Duration)| *id == resident.id.as_str();
+                resident.remaining_ttl = self.ttls.iter().find(is_it).map(|(_, ttl)| *ttl);
                 if self.loading.contains(&resident.id.as_str()) {
                     resident.readiness = Readiness::Loading;
                 }
             }
         }
         list
+    }
+
+    /// The process is gone, and all that was not durable with it; another begins, with the memory as it is now.
+    fn restart(&mut self) -> &mut Self {
+        let kept = Kept { record: self.record.clone(), ..Kept::default() };
+        let config = self.planner.config.clone();
+        self.planner = Planner::new("local", config, &["p", "q"], self.now).resume(kept);
+        (self.granted, self.claims, self.loads, self.lists) = Default::default();
+        self.marks.clear();
+        self.feed(Event::Tick);
+        self
     }
 
     /// Seconds from the start; the planner is woken whenever it wants to be.
@@ -214,7 +281,8 @@ impl Desk {
     fn loaded_with(&mut self, context: Option<u32>) -> &mut Self {
         let (operation, model, mut settings) = self.loads.remove(0);
         settings.context_length = context.or(settings.context_length);
-        let taken = |id: &InstanceId| self.memory.iter().any(|(it, ..)| it == id);
+        let is_there = |it: &ModelId| it.provider() == model.provider();
+        let taken = |id: &InstanceId| self.memory.iter().any(|(it, of, _)| it == id && is_there(of));
         let names =
             (1..).map(|n| if n == 1 { model.key().to_owned() } else { format!("{}:{n}", model.key()) });
         let instance = names.map(InstanceId::new).find(|id| !taken(id)).unwrap();
@@ -233,6 +301,12 @@ impl Desk {
     /// Someone else loads.
     fn someone_loads(&mut self, id: &str, key: &str) -> &mut Self {
         self.memory.push((InstanceId::new(id), model(key), 4096));
+        self
+    }
+
+    /// Someone else unloads from `q`.
+    fn someone_unloads_at_q(&mut self, id: &str) -> &mut Self {
+        self.memory.retain(|(it, of, _)| it.as_str() != id || of.provider() != "q");
         self
     }
 
@@ -262,7 +336,7 @@ impl Desk {
 
     fn expect_baseline(&mut self, keys: &[&str]) -> &mut Self {
         let report = self.planner.report(self.now);
-        let due: Vec<&str> = report.baseline.iter().map(|due| due.model.key()).collect();
+        let due: Vec<&str> = report.baseline.iter().map(|due| name(&due.model)).collect();
         assert_eq!(due, keys);
         self
     }
@@ -281,8 +355,17 @@ fn claim_for(ticket: u64, key: &str, purpose: Purpose, session: &str, tokens: u3
     }
 }
 
-fn model(key: &str) -> ModelId {
-    ModelId::of("p", key)
+fn model(name: &str) -> ModelId {
+    if name.starts_with("q/") { ModelId::new(name) } else { ModelId::of("p", name) }
+}
+
+fn name(model: &ModelId) -> &str {
+    if model.provider() == "p" { model.key() } else { model.as_str() }
+}
+
+fn in_memory(name: &str) -> (InstanceId, ModelId, u32) {
+    let model = model(name);
+    (InstanceId::new(model.key()), model, 8192)
 }
 
 fn listed(key: &str, memory: &[(InstanceId, ModelId, u32)]) -> Listed {

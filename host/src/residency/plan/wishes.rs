@@ -40,6 +40,11 @@ impl Planner {
             return;
         }
         let model = &wish.model;
+        let is_its_own = self.of_model(model).any(|(_, held)| held.unmanaged);
+        if is_its_own && matches!(wish.action, Action::Unload { .. }) {
+            self.effects.push(Effect::Answer(ticket, Err(Refused::new(Reason::NotOurs))));
+            return;
+        }
         match (&wish.by, wish.action) {
             (Wisher::Person, Action::Load { pin, .. }) => {
                 self.hopes.retain(|hope| !hope.vetoes(model));

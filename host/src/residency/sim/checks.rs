@@ -3,22 +3,26 @@
 use super::*;
 use crate::model::Kind;
 use crate::provider::Readiness;
+use crate::residency::ProviderState;
 use crate::residency::config::MAX_WAIT_MOST;
-use world::By;
+use world::{By, InMemory};
 
 /// Models a waiter may have to wait for in turn: each of the others with an older overdue waiter, what was under way
 /// when it came, a restore in between, and its own.
-const SWAPS_MOST: u32 = 6;
+const SWAPS_MOST: u32 = 7;
 
 /// The longest generation outside the profile of drains, the longest swap with its lists, and the longest batch: at
 /// most as many as there are sessions, three at a time.
 const ROUND_MOST: Duration = Duration::from_secs(5 + 9 + 6 + 5 * 4);
 
+/// For so long after an outage its provider may still be taken for down.
+const OUTAGE_LINGERS: Duration = Duration::from_secs(20);
+
 impl Sim {
     /// After each step.
     pub(super) fn check(&self) {
-        for (instance, gate) in self.planner.gates() {
-            let live = |lease: &&LiveLease| lease.instance == *instance && Arc::ptr_eq(gate, &lease.gate);
+        for (key, gate) in self.planner.gates() {
+            let live = |lease: &&LiveLease| lease.key == *key && Arc::ptr_eq(gate, &lease.gate);
             let live = self.leases.values().filter(live).count();
             self.require(usize::try_from(gate.count()).unwrap() == live, "gates count the leases that live");
         }
@@ -35,32 +39,52 @@ impl Sim {
 
     /// The lease is on the instance of that name that the planner knows now, and not on one before it.
     fn is_same_life(&self, lease: &LiveLease) -> bool {
-        self.planner.gates().any(|(id, gate)| *id == lease.instance && Arc::ptr_eq(gate, &lease.gate))
+        self.planner.gates().any(|(key, gate)| *key == lease.key && Arc::ptr_eq(gate, &lease.gate))
     }
 
     pub(super) fn check_wait(&self, since: Instant) {
         let drain = self.config.drain_timeout.min(Duration::from_secs(40));
         let round = if self.profile == Profile::Drains { ROUND_MOST + drain } else { ROUND_MOST };
-        let mishaps = if self.profile == Profile::Faults { Duration::from_secs(120) } else { Duration::ZERO };
-        let bound = self.config.max_wait.unwrap_or(MAX_WAIT_MOST) + round * SWAPS_MOST + mishaps;
+        let has_mishaps = self.crashes || matches!(self.profile, Profile::Faults | Profile::Outages);
+        let mishaps = if has_mishaps { Duration::from_secs(120) } else { Duration::ZERO };
+        // By size, the embedding models are in the same line.
+        let swaps = if self.config.memory.is_some() { SWAPS_MOST + 2 } else { SWAPS_MOST };
+        let bound = self.config.max_wait.unwrap_or(MAX_WAIT_MOST) + round * swaps + mishaps;
         self.require(self.now - since <= bound, "the wait bound is kept");
     }
 
+    /// The models share what is counted: by number those of a kind, by size all.
+    fn shares(&self, one: &ModelId, other: &ModelId) -> bool {
+        self.config.memory.is_some() || world::kind(one) == world::kind(other)
+    }
+
+    /// As far as the planner knows.
+    fn is_thought_up(&self, model: &ModelId) -> bool {
+        self.planner.report(self.now).state_of(model.provider()) == Some(&ProviderState::Up)
+    }
+
+    /// The model's provider was down a moment ago, or is.
+    pub(super) fn is_troubled(&self, model: &ModelId) -> bool {
+        let server = &self.world.servers[world::provider_of(model)];
+        server.is_down || server.was_down.is_some_and(|at| self.now < at + OUTAGE_LINGERS)
+    }
+
     /// Before an unload is sent.
-    pub(super) fn check_unload(&self, instance: &InstanceId) {
-        let leased =
-            self.leases.values().any(|lease| lease.instance == *instance && self.is_same_life(lease));
+    pub(super) fn check_unload(&self, key: &InstanceKey) {
+        let leased = self.leases.values().any(|lease| lease.key == *key && self.is_same_life(lease));
         self.require(!leased, "no leased instance is evicted");
-        let Some(held) = self.world.memory.iter().find(|it| it.id == *instance) else { return };
+        let is_it = |it: &&InMemory| it.id == key.id && world::provider_of(&it.model) == key.provider.0;
+        let Some(held) = self.world.memory.iter().find(is_it) else { return };
+        self.require(self.is_thought_up(&held.model), "a provider that is down gets no effect");
         self.require(
             self.stopped_taking() || !self.pinned.contains(&held.model),
             "no pinned model is evicted",
         );
         let is_hold = |(model, until): &(ModelId, Instant)| *model == held.model && *until > self.now;
-        let kind = World::kind(&held.model);
-        let someone_needs_room = self.waiting.values().any(|it| World::kind(&it.claim.model) == kind)
-            || self.wishes.values().any(|wish| World::kind(&wish.model) == kind);
-        let is_due = self.planner.report(self.now).baseline.iter().any(|due| due.model == held.model);
+        let needs_room = |model: &ModelId| self.shares(model, &held.model);
+        let someone_needs_room = self.waiting.values().any(|it| needs_room(&it.claim.model))
+            || self.wishes.values().any(|wish| needs_room(&wish.model));
+        let is_due = self.planner.due().contains(&held.model);
         let is_surplus = self.world.memory.iter().filter(|it| it.model == held.model).count() > 1;
         self.require(
             is_due
@@ -70,6 +94,14 @@ impl Sim {
                 || !self.holds.values().any(is_hold),
             "no restore in the middle of a held turn",
         );
+        let wants = |kind| {
+            self.waiting.values().any(|it| world::kind(&it.claim.model) == kind)
+                || self.wishes.values().any(|wish| world::kind(&wish.model) == kind)
+        };
+        self.require(
+            world::kind(&held.model) == Kind::Language || wants(Kind::Embedding) || !is_due || is_surplus,
+            "no language model pushes out an embedding model that is due",
+        );
     }
 
     fn stopped_taking(&self) -> bool {
@@ -78,24 +110,32 @@ impl Sim {
 
     /// Before a load is sent.
     pub(super) fn check_load(&self, model: &ModelId) {
-        let kind = World::kind(model);
-        let under_way = self.loads.values().any(|(_, it)| World::kind(it) == kind);
+        self.require(self.is_thought_up(model), "a provider that is down gets no effect");
+        let goes_on =
+            |it: &InMemory| it.model == *model && it.by == By::Gateway && it.readiness == Readiness::Loading;
+        self.require(!self.world.memory.iter().any(goes_on), "a load that goes on is not sent again");
+        let under_way = self.loads.values().any(|(_, it)| self.shares(it, model));
         self.require(!under_way, "one load at a time, and no second one of the same model");
-        let seen = self.world.seen;
-        let is_seen = |it: &&world::InMemory| {
-            World::kind(&it.model) == kind
-                && (it.by == By::Gateway && it.readiness == Readiness::Ready || Some(it.since) < seen)
+        let is_seen = |it: &&InMemory| {
+            let seen = self.world.servers[world::provider_of(&it.model)].seen;
+            let is_known = it.by == By::Gateway && it.readiness == Readiness::Ready || Some(it.since) < seen;
+            is_known && self.is_thought_up(&it.model)
         };
-        let in_memory = self.world.memory.iter().filter(is_seen).count();
-        self.require(in_memory < self.capacity(kind), "a load is sent only when it fits");
+        let there: Vec<&ModelId> = self.world.memory.iter().filter(is_seen).map(|it| &it.model).collect();
+        self.trace("    there is ", &(&there, self.config.memory, self.config.max_loaded));
+        self.require(self.fits(model, &there), "a load is sent only when it fits");
     }
 
-    fn capacity(&self, kind: Kind) -> usize {
-        let capacity = match kind {
-            Kind::Language => self.config.max_loaded,
-            Kind::Embedding => self.config.max_loaded_embeddings,
+    /// One more of this model fits beside these.
+    fn fits(&self, model: &ModelId, there: &[&ModelId]) -> bool {
+        let kind = world::kind(model);
+        let places = match kind {
+            Kind::Language if self.config.memory.is_some() => usize::MAX,
+            Kind::Language => usize::try_from(self.config.max_loaded.get()).unwrap(),
+            Kind::Embedding => usize::try_from(self.config.max_loaded_embeddings.get()).unwrap(),
         };
-        usize::try_from(capacity.get()).unwrap()
+        let count = there.iter().filter(|it| world::kind(it) == kind).count();
+        count < places && self.world.fit_in_bytes(there.iter().copied().chain([model]))
     }
 
     /// When everyone has left and time has passed.
@@ -105,34 +145,29 @@ impl Sim {
         let report = self.planner.report(self.now);
         self.require(report.under_way.is_empty(), "no swap is under way at rest");
         self.require(report.instances.iter().all(|it| it.leases == 0), "every lease is released");
+        let there: Vec<&ModelId> = self.world.memory.iter().map(|it| &it.model).collect();
         for due in &report.baseline {
-            let is_there = self.world.memory.iter().any(|it| it.model == due.model);
-            let kind = World::kind(&due.model);
-            let in_memory = self.world.memory.iter().filter(|it| World::kind(&it.model) == kind).count();
             // What people overfilled, or pinned, may leave no room for it.
-            self.require(is_there || in_memory >= self.capacity(kind), "at rest the baseline is back");
+            let is_there = there.contains(&&due.model);
+            self.require(is_there || !self.fits(&due.model, &there), "at rest the baseline is back");
         }
         for it in self.world.memory.iter().filter(|it| it.by == By::Gateway) {
             let is_due = report.baseline.iter().any(|due| due.model == it.model);
-            let is_known = report.instances.iter().any(|known| known.id == it.id);
-            self.require(is_known, "nothing that is in memory is overlooked");
-            self.require(
-                is_due
-                    || report.instances.iter().any(|known| {
-                        known.id == it.id
-                            && (known.is_pinned || known.loaded_by == crate::residency::LoadedBy::SomeoneElse)
-                    }),
-                "at rest nothing of ours is left over",
-            );
+            let mut known = report
+                .instances
+                .iter()
+                .filter(|known| known.id == it.id && known.model.provider() == it.model.provider());
+            let known = known.next();
+            self.require(known.is_some(), "nothing that is in memory is overlooked");
+            let is_others = |known: &crate::residency::HeldInstance| {
+                known.is_pinned || known.loaded_by == crate::residency::LoadedBy::SomeoneElse
+            };
+            self.require(is_due || known.is_some_and(is_others), "at rest nothing of ours is left over");
         }
         if !self.baseline_moved {
-            let due: Vec<&str> = report
-                .baseline
-                .iter()
-                .filter(|due| World::kind(&due.model) == Kind::Language)
-                .map(|due| due.model.key())
-                .collect();
-            self.require(due == [world::LANGUAGE[0]], "routes that restore leave the baseline as it was");
+            let due = report.baseline.iter().map(|due| &due.model);
+            let due: Vec<_> = due.filter(|model| world::kind(model) == Kind::Language).collect();
+            self.require(due == [&world::first()], "routes that restore leave the baseline as it was");
         }
     }
 }

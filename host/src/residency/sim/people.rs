@@ -3,6 +3,7 @@
 use super::*;
 use crate::id::{RequestId, SkillName};
 use crate::provider::Settings;
+use crate::residency::ProviderState;
 use crate::residency::claim::{
     Action, Pin, Progress, Reason, Refused, Standing, WhenAnswered, Whose, Wisher,
 };
@@ -30,6 +31,12 @@ struct TurnPlan {
 }
 
 impl Session {
+    /// Its requests are gone with the gateway. Says whether it comes again by itself.
+    pub(super) fn begin_anew(&mut self) -> bool {
+        (self.busy, self.turn) = (0, None);
+        self.is_hog
+    }
+
     pub(super) fn gave_up(&mut self) {
         self.busy = self.busy.saturating_sub(1);
         self.turn = None;
@@ -50,7 +57,14 @@ impl Sim {
             Profile::Routes | Profile::Hog => (0, 0),
             Profile::Mixed | Profile::Drains => (8, 0),
             Profile::Faults => (5, 12),
+            Profile::Outages => (0, 8),
         };
+        self.crashes = self.rng.random_bool(0.4);
+        let crashes = if self.crashes { self.rng.random_range(0..4) } else { 0 };
+        for _ in 0..crashes {
+            let delay = self.millis(1..350_000);
+            self.schedule(delay, Happening::GatewayCrash);
+        }
         for _ in 0..wishes {
             let delay = self.millis(1000..400_000);
             self.schedule(delay, Happening::Wish);
@@ -58,6 +72,7 @@ impl Sim {
         for _ in 0..mishaps {
             let delay = self.millis(1000..400_000);
             let happening = match self.rng.random_range(0..8) {
+                _ if self.profile == Profile::Outages => Happening::OutageBegins,
                 0..3 => Happening::SomeoneLoads,
                 3..5 => Happening::SomeoneUnloads,
                 5..7 => Happening::Crash,
@@ -68,12 +83,12 @@ impl Sim {
     }
 
     fn some_model(&mut self) -> ModelId {
-        ModelId::of(world::PROVIDER, world::LANGUAGE[self.rng.random_range(0..world::LANGUAGE.len())])
+        self.world.some_language(&mut self.rng)
     }
 
     fn plan_turn(&mut self, session: usize) -> TurnPlan {
-        let first = ModelId::of(world::PROVIDER, world::LANGUAGE[0]);
-        let is_routes = matches!(self.profile, Profile::Routes | Profile::Hog);
+        let first = world::first();
+        let is_routes = matches!(self.profile, Profile::Routes | Profile::Hog | Profile::Outages);
         let swap = match self.rng.random_range(0..10) {
             0 => Swap::Never,
             1 => Swap::IfIdle,
@@ -85,7 +100,8 @@ impl Sim {
             0..3 => (self.some_model(), Purpose::Plain),
             3 => (self.some_model(), Purpose::SideCall { swap }),
             4 if !is_routes => (self.some_model(), Purpose::Routed { swap, afterwards: Afterwards::Keep }),
-            5 if !is_routes => (ModelId::of(world::PROVIDER, world::EMBEDDING), Purpose::Plain),
+            5 if !is_routes => (self.world.some_embedding(&mut self.rng), Purpose::Plain),
+            6 => (self.world.some_embedding(&mut self.rng), Purpose::SideCall { swap }),
             _ => (self.some_model(), Purpose::Routed { swap, afterwards: Afterwards::Restore }),
         };
         let left = if purpose.is_turn() { self.rng.random_range(0..4) } else { 0 };
@@ -168,7 +184,7 @@ impl Sim {
     }
 
     pub(super) fn is_first(&self, model: &ModelId) -> bool {
-        model.key() == world::LANGUAGE[0]
+        *model == world::first()
     }
 
     fn begin_lease(&mut self, session: usize, gate: Arc<Gate>, instance: InstanceId, claim: Claim) {
@@ -187,7 +203,9 @@ impl Sim {
         } else if claim.purpose.is_turn() {
             self.holds.remove(&claim.session);
         }
-        let lease = LiveLease { session, gate, instance, model: claim.model, purpose: claim.purpose };
+        let provider = ProviderIndex(world::provider_of(&claim.model));
+        let lease_key = InstanceKey { provider, id: instance };
+        let lease = LiveLease { session, gate, key: lease_key, model: claim.model, purpose: claim.purpose };
         self.leases.insert(key, lease);
         let longest =
             if self.profile == Profile::Drains && self.rng.random_bool(0.2) { 40_000 } else { 5000 };
@@ -248,6 +266,8 @@ impl Sim {
             Reason::WouldSwap => waiting.claim.purpose.swap() != Swap::Wait,
             Reason::UnknownModel => false,
             Reason::DrainTimeout => self.profile == Profile::Drains,
+            // An outage is felt by those who want that provider's models, and by nobody else.
+            Reason::ProviderDown { .. } => self.is_troubled(&waiting.claim.model),
             _ => true,
         };
         self.require(may_be_refused, "refusals have their reasons");
@@ -265,7 +285,8 @@ impl Sim {
         } else {
             Wisher::Skill { skill: SkillName::new("skill"), session: None }
         };
-        let can_pin = self.config.max_loaded.get() > 1 && self.pinned.is_empty();
+        let has_room = self.config.max_loaded.get() > 1 || self.config.memory.is_some();
+        let can_pin = has_room && self.pinned.is_empty();
         let pin = if can_pin && self.rng.random_bool(0.6) { Pin::Pinned } else { Pin::Loose };
         let action = if self.rng.random_bool(0.7) {
             Action::Load { context_length: None, pin }
@@ -307,8 +328,8 @@ impl Sim {
     pub(super) fn wish_over(&mut self, _: &Wish) {}
 
     pub(super) fn someone_loads(&mut self) {
-        if self.world.is_up {
-            let model = self.some_model();
+        let model = self.some_model();
+        if self.world.is_up(&model) {
             let settings = Settings { context_length: Some(4096), ..Settings::default() };
             self.world.insert(&model, self.now, world::By::Someone, settings);
             self.baseline_moved = true;
@@ -334,13 +355,32 @@ impl Sim {
     }
 
     pub(super) fn outage_begins(&mut self) {
-        self.world.is_up = false;
-        self.baseline_moved = true;
-        if self.rng.random_bool(0.6) {
-            self.world.memory.clear();
-            self.pinned.clear();
+        let provider = self.rng.random_range(0..world::PROVIDERS.len());
+        if self.world.servers[provider].is_down {
+            return;
         }
-        let lasts = self.millis(500..40_000);
-        self.schedule(lasts, Happening::OutageEnds);
+        self.world.servers[provider].is_down = true;
+        if self.profile == Profile::Faults && self.rng.random_bool(0.6) {
+            self.baseline_moved = true;
+            self.lose_all(provider);
+        }
+        let lasts = self.millis(500..60_000);
+        self.schedule(lasts, Happening::OutageEnds(provider));
+    }
+
+    pub(super) fn outage_ends(&mut self, provider: usize) {
+        let report = self.planner.report(self.now);
+        let was_noticed = matches!(report.state_of(world::PROVIDERS[provider]), Some(ProviderState::Down(_)));
+        // What is lost in an outage that nobody noticed, somebody may as well have unloaded.
+        if was_noticed && self.rng.random_bool(0.6) {
+            self.lose_all(provider);
+        }
+        let server = &mut self.world.servers[provider];
+        (server.is_down, server.was_down) = (false, Some(self.now));
+    }
+
+    fn lose_all(&mut self, provider: usize) {
+        self.world.memory.retain(|it| world::provider_of(&it.model) != provider);
+        self.pinned.retain(|model| world::provider_of(model) != provider);
     }
 }

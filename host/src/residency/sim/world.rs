@@ -1,4 +1,6 @@
-//! The made-up provider: a catalogue, a memory, and lists that lag behind it.
+//! The made-up providers of one device: a catalogue, a memory, and lists that lag behind it.
+//!
+//! What models take of the memory is worked out here once more, from the rules and not from the planner.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -11,27 +13,61 @@ use crate::model::Kind;
 use crate::provider::{Error, Listed, Readiness, Resident, Settings};
 use crate::residency::config::Config;
 
-pub(super) const PROVIDER: &str = "p";
+/// The device's providers.
+pub(super) const PROVIDERS: [&str; 2] = ["p", "q"];
 
 /// Requests an instance works on at once.
 pub(super) const PARALLEL: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
-/// Language models; the first is the baseline's at the start.
-pub(super) const LANGUAGE: [&str; 4] = ["a", "b", "c", "d"];
+/// The language model that is the baseline's at the start.
+pub(super) const FIRST: (usize, &str) = (0, "a");
 
-/// An embedding model.
-pub(super) const EMBEDDING: &str = "text-embedding-e";
+/// What the providers have, with what it weighs, in tenths of a GiB; one key is with both of them. The last of each are
+/// embedding models.
+const CATALOGUE: [(usize, &str, u64); 7] = [
+    (0, "a", 80),
+    (0, "b", 40),
+    (0, "c", 60),
+    (1, "a", 70),
+    (1, "d", 30),
+    (0, "text-embedding-e", 5),
+    (1, "text-embedding-f", 7),
+];
+
+/// How many of these are language models.
+const LANGUAGE: usize = 5;
+
+const GIB: u64 = 1 << 30;
 
 pub(super) struct World {
+    pub(super) servers: [Server; 2],
     pub(super) memory: Vec<InMemory>,
-    pub(super) is_up: bool,
-    /// When the newest list that reached the planner was taken.
-    pub(super) seen: Option<Instant>,
-    load_times: Vec<Duration>,
+    pub(super) catalogue: Vec<Entry>,
+    /// Bytes of the device, where they matter.
+    room: Option<u64>,
     list_lag: Duration,
     unload_lag: Duration,
     /// Gone, but still shown for a moment.
     ghosts: Vec<(InMemory, Instant)>,
+}
+
+/// One provider's process.
+#[derive(Default)]
+pub(super) struct Server {
+    pub(super) is_down: bool,
+    /// When its last outage ended.
+    pub(super) was_down: Option<Instant>,
+    /// When the newest of its lists that reached the planner was taken.
+    pub(super) seen: Option<Instant>,
+}
+
+/// A model that a provider has.
+pub(super) struct Entry {
+    pub(super) model: ModelId,
+    load_time: Duration,
+    bytes: u64,
+    /// Lists say what it weighs.
+    is_told: bool,
 }
 
 #[derive(Clone)]
@@ -54,39 +90,108 @@ pub(super) fn unreachable() -> Error {
     Error::Unreachable("connection refused".to_owned())
 }
 
+pub(super) fn first() -> ModelId {
+    ModelId::of(PROVIDERS[FIRST.0], FIRST.1)
+}
+
+/// The place of the model's provider.
+pub(super) fn provider_of(model: &ModelId) -> usize {
+    PROVIDERS.iter().position(|name| *name == model.provider()).unwrap()
+}
+
+pub(super) fn kind(model: &ModelId) -> Kind {
+    if model.key().starts_with("text-embedding") { Kind::Embedding } else { Kind::Language }
+}
+
 impl World {
-    pub(super) fn new(rng: &mut StdRng, _: &Config) -> Self {
+    pub(super) fn new(rng: &mut StdRng, config: &Config) -> Self {
         let now = tokio::time::Instant::now().into_std() - Duration::from_secs(100);
+        let mut catalogue: Vec<Entry> = Vec::new();
+        for (place, (provider, key, tenths)) in CATALOGUE.into_iter().enumerate() {
+            let longest = if place < LANGUAGE { 500..9000 } else { 300..301 };
+            catalogue.push(Entry {
+                model: ModelId::of(PROVIDERS[provider], key),
+                load_time: Duration::from_millis(rng.random_range(longest)),
+                bytes: tenths * GIB / 10,
+                is_told: true,
+            });
+        }
+        if rng.random_bool(0.3) {
+            catalogue[4].is_told = false;
+        }
+        if rng.random_bool(0.2) {
+            // Bigger than any memory here.
+            catalogue[3].bytes = 40 * GIB;
+        }
         let mut world = Self {
+            servers: Default::default(),
             memory: Vec::new(),
-            is_up: true,
-            seen: None,
-            load_times: LANGUAGE.iter().map(|_| Duration::from_millis(rng.random_range(500..9000))).collect(),
+            catalogue,
+            room: config.memory.map(std::num::NonZeroU64::get),
             list_lag: Duration::from_millis(rng.random_range(0..3000)),
             unload_lag: Duration::from_millis(rng.random_range(0..900)),
             ghosts: Vec::new(),
         };
         let settings = Settings { context_length: Some(8192), ..Settings::default() };
-        world.insert(&ModelId::of(PROVIDER, LANGUAGE[0]), now, By::Someone, settings);
+        world.insert(&first(), now, By::Someone, settings);
         world
     }
 
-    pub(super) fn kind(model: &ModelId) -> Kind {
-        if model.key() == EMBEDDING { Kind::Embedding } else { Kind::Language }
+    /// Bytes of a device for this seed: from what only the biggest fits into, to what most of them do.
+    pub(super) fn some_memory(rng: &mut StdRng) -> u64 {
+        rng.random_range(110..280) * GIB / 10
+    }
+
+    /// A language model.
+    pub(super) fn some_language(&self, rng: &mut StdRng) -> ModelId {
+        self.catalogue[rng.random_range(0..LANGUAGE)].model.clone()
+    }
+
+    /// An embedding model.
+    pub(super) fn some_embedding(&self, rng: &mut StdRng) -> ModelId {
+        self.catalogue[rng.random_range(LANGUAGE..self.catalogue.len())].model.clone()
     }
 
     pub(super) fn load_time(&self, model: &ModelId) -> Duration {
-        let place = LANGUAGE.iter().position(|key| *key == model.key());
-        place.map_or(Duration::from_millis(300), |place| self.load_times[place])
+        self.entry(model).load_time
     }
 
-    pub(super) fn has(&self, id: &InstanceId) -> bool {
-        self.memory.iter().any(|it| it.id == *id)
+    fn entry(&self, model: &ModelId) -> &Entry {
+        self.catalogue.iter().find(|entry| entry.model == *model).unwrap()
+    }
+
+    /// What the model counts as: its size, a fifth of it and half a GiB; the whole memory where nobody says, or more.
+    fn weight(&self, model: &ModelId, room: u64) -> u64 {
+        let entry = self.entry(model);
+        let bytes = if entry.is_told { entry.bytes + entry.bytes / 5 + GIB / 2 } else { room };
+        bytes.min(room)
+    }
+
+    /// These fit into the device's bytes, or one of them is the only language model and can only be tried.
+    pub(super) fn fit_in_bytes<'a>(&self, models: impl Iterator<Item = &'a ModelId>) -> bool {
+        let Some(room) = self.room else { return true };
+        let (mut language, mut embedding) = (Vec::new(), 0);
+        for model in models {
+            match kind(model) {
+                Kind::Language => language.push(self.weight(model, room)),
+                Kind::Embedding => embedding += self.weight(model, room),
+            }
+        }
+        let is_alone = language == [room];
+        embedding <= room && (is_alone || language.iter().sum::<u64>() + embedding <= room)
+    }
+
+    pub(super) fn has(&self, model: &ModelId, id: &InstanceId) -> bool {
+        self.memory.iter().any(|it| it.id == *id && it.model.provider() == model.provider())
+    }
+
+    pub(super) fn is_up(&self, model: &ModelId) -> bool {
+        !self.servers[provider_of(model)].is_down
     }
 
     pub(super) fn insert(&mut self, model: &ModelId, now: Instant, by: By, settings: Settings) -> InstanceId {
         let ids = (1..).map(|n| if n == 1 { model.key().to_owned() } else { format!("{}:{n}", model.key()) });
-        let id = ids.map(InstanceId::new).find(|id| !self.has(id)).unwrap();
+        let id = ids.map(InstanceId::new).find(|id| !self.has(model, id)).unwrap();
         self.memory.push(InMemory {
             id: id.clone(),
             model: model.clone(),
@@ -101,21 +206,23 @@ impl World {
     pub(super) fn begin_late(&mut self, model: &ModelId, now: Instant) {
         let settings = Settings { context_length: Some(16384), ..Settings::default() };
         let id = self.insert(model, now, By::Gateway, settings);
-        self.memory.iter_mut().filter(|it| it.id == id).for_each(|it| it.readiness = Readiness::Loading);
+        let is_it = |it: &&mut InMemory| it.id == id && it.model == *model;
+        self.memory.iter_mut().filter(is_it).for_each(|it| it.readiness = Readiness::Loading);
     }
 
     pub(super) fn finish_late(&mut self, model: &ModelId) {
         self.memory.iter_mut().filter(|it| it.model == *model).for_each(|it| it.readiness = Readiness::Ready);
     }
 
-    pub(super) fn remove(&mut self, id: &InstanceId, now: Instant) {
-        let Some(place) = self.memory.iter().position(|it| it.id == *id) else { return };
+    pub(super) fn remove(&mut self, provider: usize, id: &InstanceId, now: Instant) {
+        let is_it = |it: &InMemory| it.id == *id && provider_of(&it.model) == provider;
+        let Some(place) = self.memory.iter().position(is_it) else { return };
         let gone = self.memory.remove(place);
         self.ghosts.push((gone, now + self.unload_lag));
     }
 
     /// What a list shows at this moment: what was just loaded is missing for a while, what was just unloaded is not.
-    pub(super) fn list(&mut self, now: Instant) -> Vec<Listed> {
+    pub(super) fn list(&mut self, provider: usize, now: Instant) -> Vec<Listed> {
         self.ghosts.retain(|(_, until)| *until > now);
         let lag = self.list_lag;
         let is_shown = |it: &&InMemory| {
@@ -128,26 +235,25 @@ impl World {
             .chain(self.ghosts.iter().map(|(ghost, _)| ghost))
             .cloned()
             .collect();
-        let keys = LANGUAGE.iter().copied().chain([EMBEDDING]);
-        keys.enumerate().map(|(place, key)| listed(key, place, &shown)).collect()
+        let its = self.catalogue.iter().filter(|entry| provider_of(&entry.model) == provider);
+        its.map(|entry| listed(entry, &shown)).collect()
     }
 }
 
-fn listed(key: &str, place: usize, shown: &[InMemory]) -> Listed {
-    let model = ModelId::of(PROVIDER, key);
+fn listed(entry: &Entry, shown: &[InMemory]) -> Listed {
     Listed {
-        key: key.to_owned(),
-        display_name: key.to_owned(),
-        kind: World::kind(&model),
+        key: entry.model.key().to_owned(),
+        display_name: entry.model.key().to_owned(),
+        kind: kind(&entry.model),
         vision: false,
         tool_use: true,
         reasoning: false,
         local: true,
         max_context: Some(32768),
-        size_bytes: Some(1 + place as u64),
+        size_bytes: entry.is_told.then_some(entry.bytes),
         instances: shown
             .iter()
-            .filter(|it| it.model == model)
+            .filter(|it| it.model == entry.model)
             .map(|it| Resident {
                 id: it.id.clone(),
                 readiness: it.readiness,

@@ -3,15 +3,16 @@
 use std::time::Instant;
 
 use super::{Goal, Step, Swap};
-use crate::id::InstanceId;
-use crate::residency::plan::{Lane, Phase, Planner, Waiter};
+use crate::residency::plan::room::LaneState;
+use crate::residency::plan::server::InstanceKey;
+use crate::residency::plan::{Phase, Planner, Waiter};
 
 // === impl Planner: questions ===
 
 impl Planner {
     /// A swap is under way that will serve the waiter.
     pub(in crate::residency::plan) fn is_under_way(&self, waiter: &Waiter) -> bool {
-        let swap = self.lane(self.kind_of(waiter.model())).swap.as_ref();
+        let swap = self.lane(self.lane_for(waiter.model())).swap.as_ref();
         swap.is_some_and(|swap| match &swap.goal {
             Goal::Unload(ticket) => *ticket == waiter.ticket,
             goal => waiter.wants_it_loaded() && goal.model() == Some(waiter.model()),
@@ -20,7 +21,7 @@ impl Planner {
 
     /// Where the waiter stands, and since when.
     pub(in crate::residency::plan) fn phase_of(&self, waiter: &Waiter) -> (Phase, Instant) {
-        let swap = self.lane(self.kind_of(waiter.model())).swap.as_ref();
+        let swap = self.lane(self.lane_for(waiter.model())).swap.as_ref();
         match swap.filter(|_| self.is_under_way(waiter)) {
             None => waiter.blocked.map_or((Phase::Queued, waiter.arrived), |since| (Phase::Draining, since)),
             Some(swap) => (swap.phase(), swap.since),
@@ -33,7 +34,7 @@ impl Planner {
     }
 
     /// When the lane's swap or rest needs a look.
-    pub(in crate::residency::plan) fn lane_wakes(&self, lane: &Lane) -> Option<Instant> {
+    pub(in crate::residency::plan) fn lane_wakes(&self, lane: &LaneState) -> Option<Instant> {
         let swap = lane.swap.as_ref().and_then(|swap| match swap.step {
             Step::Draining { look_at } => Some(look_at.min(swap.since + self.config.drain_timeout)),
             _ => None,
@@ -43,8 +44,8 @@ impl Planner {
     }
 
     /// Somebody is inside.
-    pub(super) fn is_busy(&self, id: &InstanceId) -> bool {
-        self.instances.get(id).is_some_and(|held| !held.is_idle())
+    pub(super) fn is_busy(&self, key: &InstanceKey) -> bool {
+        self.instances.get(key).is_some_and(|held| !held.is_idle())
     }
 
     /// Somebody still needs what the swap is for.
@@ -58,7 +59,7 @@ impl Planner {
                 };
                 self.queue.iter().any(|waiter| waiter.model() == model && needs(waiter))
             }
-            Goal::Restore(model) => !self.is_resident(model) && self.baseline.get(model).is_some(),
+            Goal::Restore(model) => !self.is_resident(model) && self.is_due(model),
             Goal::Unload(ticket) => self.queue.iter().any(|waiter| waiter.ticket == *ticket),
             Goal::Clear => true,
         }
@@ -71,7 +72,7 @@ impl Swap {
     fn phase(&self) -> Phase {
         match self.step {
             Step::Draining { .. } => Phase::Draining,
-            Step::Unloading | Step::Confirming { .. } => Phase::Unloading,
+            Step::Recording(_) | Step::Unloading | Step::Confirming { .. } => Phase::Unloading,
             Step::Loading(_) | Step::Searching { .. } => Phase::Loading,
         }
     }

@@ -69,10 +69,10 @@ fn a_stale_list_does_not_undo_what_was_just_done() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.holds_lists = true;
     desk.at(10.0).expect(&[]);
-    let (asked, before_swap) = desk.lists.remove(0);
+    let (provider, asked, before_swap) = desk.lists.remove(0);
     desk.claim(1, "b", ROUTED).expect(&["unload a"]);
     // The list that was on its way still shows what is gone.
-    desk.feed(Event::Listed(asked, before_swap));
+    desk.feed(Event::Listed(provider, asked, before_swap));
     desk.holds_lists = false;
     desk.feed(Event::Tick);
     desk.loaded().expect(&["load b 4096", "grant 1 on b"]);
@@ -85,10 +85,10 @@ fn a_list_that_lags_behind_a_load_does_not_lose_it() {
     desk.claim(1, "b", Purpose::Plain).expect(&["unload a", "load b 4096"]);
     desk.holds_lists = true;
     desk.loaded().expect(&["grant 1 on b"]);
-    let (asked, _) = desk.lists.remove(0);
+    let (provider, asked, _) = desk.lists.remove(0);
     desk.someone_unloads("b");
-    let lagging = desk.list();
-    desk.feed(Event::Listed(asked, Ok(lagging)));
+    let lagging = desk.list(provider);
+    desk.feed(Event::Listed(provider, asked, Ok(lagging)));
     desk.claim(2, "b", Purpose::Plain).expect(&["grant 2 on b"]);
 }
 
@@ -123,7 +123,7 @@ fn everyone_is_refused_at_once_when_nobody_listens_and_served_when_someone_does(
 #[test]
 fn before_the_first_list_claims_wait_for_it() {
     let mut desk = Desk::new(Config::default(), &["a"]);
-    let planner = Planner::new(Config::default(), "p", Vec::new(), desk.now);
+    let planner = Planner::new("local", Config::default(), &["p"], desk.now);
     desk.planner = planner;
     desk.holds_lists = true;
     desk.claim(1, "a", Purpose::Plain).expect(&[]);

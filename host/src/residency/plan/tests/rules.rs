@@ -84,7 +84,7 @@ fn rule_3_where_both_no_longer_fit_the_one_chosen_last_stays() {
 #[test]
 fn rule_3_what_is_due_is_published() {
     let mut desk = Desk::new(Config::default(), &["a"]);
-    let due = |desk: &Desk| desk.planner.directory().due().to_vec();
+    let due = |desk: &Desk| desk.planner.due();
     assert_eq!(due(&desk), [model("a")]);
     desk.claim(1, "b", ROUTED).loaded();
     assert_eq!(due(&desk), [model("a")], "also while a specialist is resident");
@@ -167,7 +167,10 @@ fn rule_4_a_load_asks_for_the_context_that_is_configured_or_needed() {
         (None, None, 40_000, 32_768),
     ];
     for (configured, asked, tokens, expected) in cases {
-        let models = [(model("b"), crate::residency::ModelConfig { context_length: configured })];
+        let models = [(
+            model("b"),
+            crate::residency::ModelConfig { context_length: configured, ..Default::default() },
+        )];
         let config = Config { models: models.into(), ..Config::default() };
         let mut desk = Desk::new(config, &["a"]);
         let claim = claim_for(1, "b", ROUTED, "s", tokens);

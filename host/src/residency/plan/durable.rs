@@ -1,0 +1,373 @@
+//! What outlives the process, and how a planner goes on from what another left (the durable half of rules 3, 10, 12).
+//!
+//! Before a swap touches memory it is written down: what is due, what is about to go, what is about to come. Everything
+//! else is written when it changes and not waited for. After a start, what the record names as ours is ours again, what
+//! it says was being loaded is waited for, and what nobody knows is someone else's choice.
+//!
+//! A record is a picture of the state and is never read back while the planner lives. Nothing here is written before
+//! every provider was heard of and all that was awaited has shown itself: until then the record of the life before is the
+//! better one.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::baseline::{Due, Place};
+use super::list::{LIST_LAG, RELIST_FIRST};
+use super::memory::{Held, Known};
+use super::pace::Pace;
+use super::server::{InstanceKey, LinkState, ProviderIndex};
+use super::swap::{Step, Swap};
+use super::{Durability, Effect, Loss, Mark, Mutant, Planner};
+use crate::id::{InstanceId, ModelId};
+use crate::residency::record::{DueRecord, InstanceRecord, Kept, KnownModel, LostName, Owner, Record, Seen};
+
+/// What is written, and what was found written.
+#[derive(Debug, Default)]
+pub(super) struct Durable {
+    /// The record that was handed out last.
+    last: Option<Record>,
+    /// That one is being made durable.
+    asked: Option<Mark>,
+    /// That one is durable.
+    is_synced: bool,
+    marks: u64,
+    /// Providers of whose models something changed that is worth keeping.
+    models_changed: BTreeSet<ProviderIndex>,
+    /// Names of instances that were displaced, the oldest first.
+    names: Vec<LostName>,
+    found: Option<Found>,
+}
+
+/// What is still to be found again of a life before.
+#[derive(Debug)]
+struct Found {
+    /// Instances that were ours.
+    ours: Vec<(ModelId, InstanceId)>,
+    /// Instances that were being unloaded then, or may have been.
+    going: Vec<(ModelId, InstanceId)>,
+    /// Models that may be in memory though lists do not show them yet.
+    awaited: Vec<ModelId>,
+    /// It was at rest: whatever is in memory now is what is due, unless nothing is.
+    was_at_rest: bool,
+    started: Instant,
+}
+
+/// How long an unload that was under way at the end of a life before may still have its effect.
+const GOING_LASTS: Duration = Duration::from_secs(60);
+
+/// Names of displaced instances that are remembered; people give few.
+const NAMES: usize = 64;
+
+// === impl Durable ===
+
+impl Durable {
+    /// Something is known of the provider's models that is worth keeping.
+    pub(super) fn note_models(&mut self, provider: ProviderIndex) {
+        self.models_changed.insert(provider);
+    }
+}
+
+// === impl Planner: going on ===
+
+impl Planner {
+    /// The same planner, knowing what was kept of the life before. Before its first event.
+    pub(in crate::residency) fn resume(mut self, kept: Kept) -> Self {
+        for provider in self.providers() {
+            let Some(server) = self.servers.get_mut(provider.0) else { continue };
+            for model in kept.models.get(&server.name).into_iter().flatten() {
+                let id = ModelId::of(&server.name, &model.facts.key);
+                let known =
+                    Known { facts: model.facts.clone(), load_time: model.load_time, pace: Pace::default() };
+                if self.models.insert(id.clone(), known).is_none() {
+                    server.order.push(id);
+                }
+            }
+        }
+        self.published_is_stale = true;
+        if let Some(record) = kept.record {
+            self.resume_record(record);
+        }
+        self
+    }
+
+    fn resume_record(&mut self, record: Record) {
+        let is_here = |model: &ModelId| self.provider_of(model).is_some();
+        let name = |it: &InstanceRecord| (it.model.clone(), it.id.clone());
+        let instances = || record.ours.iter().chain(&record.going).filter(|it| is_here(&it.model));
+        let is_ours = |it: &&InstanceRecord| it.owner == Owner::Gateway;
+        let told = instances().filter(|it| it.seen == Seen::Told).map(|it| it.model.clone());
+        let loading = record.loading.iter().filter(|it| is_here(it)).cloned();
+        let found = Found {
+            ours: instances().filter(is_ours).map(name).collect(),
+            going: record.going.iter().map(name).collect(),
+            awaited: told.chain(loading.clone()).collect(),
+            was_at_rest: record.is_at_rest,
+            started: self.now,
+        };
+        let orphans: Vec<ModelId> =
+            loading.chain(record.orphans.iter().filter(|it| is_here(it)).cloned()).collect();
+        let due: Vec<DueRecord> = record.baseline.iter().filter(|due| is_here(&due.model)).cloned().collect();
+        orphans.into_iter().for_each(|model| self.note_orphan(model));
+        for DueRecord { model, kind, settings, ttl } in due {
+            self.baseline.choose(Due { model, kind, settings, ttl }, Place::Last);
+        }
+        self.durable.names = record.names.clone();
+        self.durable.found = Some(found);
+        self.durable.last = Some(record);
+    }
+
+    /// A load was given up without knowing what became of it: what shows up of that model is ours.
+    pub(super) fn note_orphan(&mut self, model: ModelId) {
+        self.orphans.insert(model, self.now + self.config.load_timeout);
+    }
+
+    /// The instance was ours in the life before; asked once, when it is first shown.
+    pub(super) fn recognise(&mut self, model: &ModelId, instance: &InstanceId) -> bool {
+        let Some(found) = &mut self.durable.found else { return false };
+        let place = found.ours.iter().position(|(it, id)| it == model && id == instance);
+        place.map(|place| found.ours.swap_remove(place)).is_some()
+    }
+
+    /// It goes because of what we sent in the life before, and not because anybody chose so.
+    pub(super) fn was_going(&self, model: &ModelId, instance: &InstanceId) -> bool {
+        self.durable.found.as_ref().is_some_and(|found| {
+            self.now < found.started + GOING_LASTS
+                && found.going.iter().any(|(it, id)| it == model && id == instance)
+        })
+    }
+
+    /// In the life before everything was at rest: what is in memory at the first list is what is due.
+    pub(super) fn rested_before(&self) -> bool {
+        self.durable.found.as_ref().is_none_or(|found| found.was_at_rest)
+    }
+
+    /// Something may be in memory, or on its way there, that lists do not show yet.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.durable.found.as_ref().is_some_and(|found| {
+            self.now < found.started + LIST_LAG && found.awaited.iter().any(|model| self.is_served(model))
+        })
+    }
+
+    /// When what is waited for after a start is given up.
+    pub(super) fn recovery_wakes(&self) -> Option<Instant> {
+        self.durable.found.as_ref().map(|found| found.started + LIST_LAG)
+    }
+
+    /// A provider was heard of: when that was the last of them, it shows whether the old baseline still holds.
+    pub(super) fn look_at_record(&mut self, provider: ProviderIndex) {
+        if let Some(mut found) = self.durable.found.take() {
+            let is_shown = |model: &ModelId| self.of_model(model).next().is_some();
+            found.awaited.retain(|model| !is_shown(model));
+            let may_show =
+                |model: &ModelId| self.now < found.started + LIST_LAG && found.awaited.contains(model);
+            let is_its = |model: &ModelId| self.provider_of(model) == Some(provider);
+            found.ours.retain(|(model, _)| !is_its(model) || may_show(model));
+            self.durable.found = Some(found);
+        }
+        if self.is_recovering() {
+            self.want_list_in(provider, RELIST_FIRST);
+        }
+        let knows_all = self.knows_all();
+        let Some(found) = self.durable.found.as_mut().filter(|found| found.was_at_rest && knows_all) else {
+            return;
+        };
+        // From here on it is an ordinary baseline, which only choices change.
+        found.was_at_rest = false;
+        if self.instances.is_empty() {
+            return;
+        }
+        let is_gone = |due: &&Due| self.is_served(&due.model) && !self.is_resident(&due.model);
+        let gone: Vec<ModelId> = self.baseline.iter().filter(is_gone).map(|due| due.model.clone()).collect();
+        gone.iter().for_each(|model| self.baseline.remove(model));
+    }
+}
+
+// === impl Planner: writing down ===
+
+impl Planner {
+    /// Writes the swap down before it touches memory; it goes on when that is durable, or known not to be.
+    pub(super) fn begin_recording(&mut self, mut swap: Swap) -> Option<Swap> {
+        let victims = swap.victims.clone();
+        victims.iter().for_each(|key| self.note_displaced(key));
+        self.durable.marks += 1;
+        let mark = Mark(self.durable.marks);
+        swap.step = Step::Recording(mark);
+        let record = self.record(Some(&swap));
+        let is_known = self.durable.is_synced && self.durable.last.as_ref() == Some(&record);
+        if is_known || self.has(Mutant::ForgetsToRecord) {
+            return self.begin_unloading(swap);
+        }
+        self.durable.last = Some(record.clone());
+        (self.durable.asked, self.durable.is_synced) = (Some(mark), false);
+        self.effects.push(Effect::Remember(mark, record));
+        Some(swap)
+    }
+
+    /// What became of a record: durability may be lost, serving is not.
+    pub(super) fn on_remembered(&mut self, mark: Mark, durability: Durability) {
+        let is_durable = durability == Durability::Durable;
+        self.durable.is_synced |= is_durable && self.durable.asked == Some(mark);
+        for lane in self.lanes() {
+            let is_it = |swap: &mut Swap| swap.step == Step::Recording(mark);
+            let Some(swap) = self.lane_mut(*lane).swap.take_if(is_it) else { continue };
+            self.changed = true;
+            let left = if self.may_go_on(&swap) {
+                self.begin_unloading(swap)
+            } else {
+                self.reopen(&swap.victims);
+                None
+            };
+            self.lane_mut(*lane).swap = left;
+        }
+    }
+
+    /// Hands out what changed since it was last written. Without waiting: what is lost of it in a crash is a choice of
+    /// the last moments, or that it was at rest.
+    pub(super) fn write_down(&mut self) {
+        for provider in std::mem::take(&mut self.durable.models_changed) {
+            let Some(server) = self.server(provider) else { continue };
+            let known = server.order.iter().filter_map(|id| self.models.get(id));
+            let known: Vec<KnownModel> =
+                known.map(|it| KnownModel { facts: it.facts.clone(), load_time: it.load_time }).collect();
+            self.effects.push(Effect::WriteModels(provider, known));
+        }
+        if !self.knows_all() || self.is_recovering() {
+            return;
+        }
+        let record = self.record(None);
+        if self.durable.last.as_ref() != Some(&record) {
+            self.durable.last = Some(record.clone());
+            (self.durable.asked, self.durable.is_synced) = (None, false);
+            self.effects.push(Effect::Write(record));
+        }
+    }
+
+    /// The state, as far as it must outlive the process; with a swap that is not in its lane at the moment.
+    fn record(&self, aside: Option<&Swap>) -> Record {
+        let lanes = self.lanes().iter().filter_map(|lane| self.lane(*lane).swap.as_ref());
+        let swaps: Vec<&Swap> = lanes.chain(aside).filter(|swap| swap.step.is_recorded()).collect();
+        let going = swaps.iter().flat_map(|swap| &swap.victims);
+        let going = going.filter_map(|key| Some(self.instances.get(key)?.describe(key)));
+        let gone = self.tombs.values().map(|tomb| tomb.was.clone());
+        let loading = swaps.iter().filter_map(|swap| swap.goal.model());
+        let is_ours = |held: &Held| held.owner == Owner::Gateway;
+        let ours = self.instances.iter().filter(|(_, held)| is_ours(held));
+        let ours: Vec<InstanceRecord> =
+            ours.map(|(key, held)| held.describe(key)).chain(self.ours_before()).collect();
+        let due = self.baseline.iter().map(|due| DueRecord {
+            model: due.model.clone(),
+            kind: due.kind,
+            settings: due.settings,
+            ttl: due.ttl,
+        });
+        let is_left_over = |held: &Held| held.owner == Owner::Gateway && !self.is_due(&held.model);
+        let rests = self.servers.iter().all(|server| server.link.state == LinkState::Up)
+            && self.is_quiet()
+            && self.lanes().iter().all(|lane| self.is_at_rest(*lane))
+            && !self.instances.values().any(is_left_over);
+        Record {
+            baseline: due.collect(),
+            ours,
+            going: going.chain(gone).collect(),
+            loading: loading.cloned().collect(),
+            orphans: self.orphans.keys().cloned().collect(),
+            names: self.durable.names.clone(),
+            is_at_rest: rests && aside.is_none(),
+        }
+    }
+
+    /// What was ours in the life before, and has not been looked for with success or in vain in this one.
+    fn ours_before(&self) -> impl Iterator<Item = InstanceRecord> {
+        self.durable.found.iter().flat_map(|found| {
+            found.ours.iter().map(|(model, id)| InstanceRecord {
+                model: model.clone(),
+                id: id.clone(),
+                settings: crate::provider::Settings::default(),
+                owner: Owner::Gateway,
+                seen: if found.awaited.contains(model) { Seen::Told } else { Seen::Listed },
+            })
+        })
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// As it is remembered.
+    pub(super) fn describe(&self, key: &InstanceKey) -> InstanceRecord {
+        InstanceRecord {
+            model: self.model.clone(),
+            id: key.id.clone(),
+            settings: self.settings,
+            owner: self.owner,
+            seen: self.seen,
+        }
+    }
+}
+
+// === impl Planner: what a load cannot bring back ===
+
+impl Planner {
+    /// The instance is about to go: what its model's next load cannot give it is said, or remembered in its place.
+    fn note_displaced(&mut self, key: &InstanceKey) {
+        let Some(held) = self.instances.get(key) else { return };
+        let (model, owner, rest) = (held.model.clone(), held.owner, held.rest(self.now));
+        if !self.is_due(&model) {
+            return;
+        }
+        match rest {
+            Some(Duration::ZERO) => self.baseline.remove(&model),
+            rest => self.baseline.set_ttl(&model, rest),
+        }
+        if owner == Owner::Gateway {
+            return;
+        }
+        let is_own_name = key.id.as_str() == model.key()
+            || key.id.as_str().strip_prefix(model.key()).is_some_and(|rest| rest.starts_with(':'));
+        if !is_own_name {
+            self.durable.names.retain(|it| it.name != key.id);
+            let too_many = (self.durable.names.len() + 1).saturating_sub(NAMES);
+            self.durable.names.drain(..too_many);
+            self.durable.names.push(LostName { name: key.id.clone(), model: model.clone() });
+        }
+        let loss = if is_own_name { Loss::Settings } else { Loss::NameAndSettings };
+        self.effects.push(Effect::Lost(model, key.id.clone(), loss));
+    }
+
+    /// Somebody uses the name again.
+    pub(super) fn name_is_taken(&mut self, instance: &InstanceId) {
+        self.durable.names.retain(|it| it.name != *instance);
+    }
+
+    /// Names that displaced instances had, and the models they mean.
+    pub(in crate::residency) fn lost_names(&self) -> &[LostName] {
+        &self.durable.names
+    }
+
+    /// What was to be kept for a while only has been idle for as long: it is not due any more.
+    pub(super) fn end_ttls(&mut self) {
+        let is_over = |held: &&Held| {
+            held.batch.is_empty() && held.is_idle() && held.lapses().is_some_and(|at| at <= self.now)
+        };
+        let over = self.instances.values().filter(is_over);
+        let over: Vec<ModelId> = over.map(|held| held.model.clone()).collect();
+        for model in over {
+            self.baseline.remove(&model);
+            self.instances.values_mut().filter(|held| held.model == model).for_each(|held| held.lapse = None);
+        }
+    }
+
+    /// When the next of these is over.
+    pub(super) fn ttls_wake(&self) -> impl Iterator<Item = Instant> {
+        self.instances.values().filter_map(Held::lapses)
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    /// The swap has been written down.
+    fn is_recorded(self) -> bool {
+        !matches!(self, Self::Draining { .. })
+    }
+}

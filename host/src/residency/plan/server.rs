@@ -1,0 +1,133 @@
+//! The device's providers as the planner sees them: which of them answer, what each was asked and when, and in which
+//! order it lists its models.
+//!
+//! Nothing in this file decides or sends anything. What one provider does says nothing about another: each has its own
+//! link, and an instance is named by its provider and that one's name for it.
+
+use std::time::Instant;
+
+use super::{Asked, Planner};
+use crate::id::{InstanceId, ModelId};
+use crate::provider::Control;
+
+/// One of the device's providers, by its place in the configured order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::residency) struct ProviderIndex(pub(in crate::residency) usize);
+
+/// An instance on the device: two servers may use the same name for theirs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::residency) struct InstanceKey {
+    pub(in crate::residency) provider: ProviderIndex,
+    pub(in crate::residency) id: InstanceId,
+}
+
+/// A provider of the device.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// The configured name.
+    pub(super) name: String,
+    pub(super) link: Link,
+    /// What its last list showed that can be asked of it.
+    pub(super) control: Control,
+    /// Its models, in its own order.
+    pub(super) order: Vec<ModelId>,
+    /// What it holds in memory, where it looks after that itself and says so.
+    pub(super) holds: Vec<ModelId>,
+}
+
+/// What is known of a provider's presence.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) state: LinkState,
+    /// Failed lists in a row.
+    pub(super) failures: u32,
+    /// A list is on its way.
+    pub(super) asking: Option<Asked>,
+    /// When to ask next.
+    pub(super) due: Instant,
+    /// When the last good list arrived.
+    pub(super) listed: Option<Instant>,
+    /// A list is needed that is asked for after this.
+    pub(super) wanted: Option<Asked>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum LinkState {
+    Unknown,
+    Up,
+    Down(String),
+}
+
+// === impl Server ===
+
+impl Server {
+    /// A provider of which nothing was heard yet.
+    pub(super) fn new(name: &str, now: Instant) -> Self {
+        let link = Link {
+            state: LinkState::Unknown,
+            failures: 0,
+            asking: None,
+            due: now,
+            listed: None,
+            wanted: None,
+        };
+        Self { name: name.to_owned(), link, control: Control::Full, order: Vec::new(), holds: Vec::new() }
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    /// When it is asked next without anything else happening.
+    pub(super) fn wakes(&self) -> Option<Instant> {
+        self.asking.is_none().then_some(self.due)
+    }
+}
+
+// === impl Planner: questions ===
+
+impl Planner {
+    /// All of them, in the configured order.
+    pub(super) fn providers(&self) -> impl Iterator<Item = ProviderIndex> + use<> {
+        (0..self.servers.len()).map(ProviderIndex)
+    }
+
+    pub(super) fn server(&self, provider: ProviderIndex) -> Option<&Server> {
+        self.servers.get(provider.0)
+    }
+
+    pub(super) fn link_mut(&mut self, provider: ProviderIndex) -> Option<&mut Link> {
+        self.servers.get_mut(provider.0).map(|server| &mut server.link)
+    }
+
+    /// The provider that serves the model; none where it is not of this device.
+    pub(super) fn provider_of(&self, model: &ModelId) -> Option<ProviderIndex> {
+        let name = model.provider();
+        self.servers.iter().position(|server| server.name == name).map(ProviderIndex)
+    }
+
+    /// What is heard of the model's provider; none where it is not of this device.
+    pub(super) fn link_of(&self, model: &ModelId) -> Option<&LinkState> {
+        Some(&self.server(self.provider_of(model)?)?.link.state)
+    }
+
+    /// The provider answers, as far as we know.
+    pub(super) fn is_up(&self, provider: ProviderIndex) -> bool {
+        self.server(provider).is_some_and(|server| server.link.state == LinkState::Up)
+    }
+
+    /// The model's provider answers, as far as we know.
+    pub(super) fn is_served(&self, model: &ModelId) -> bool {
+        self.link_of(model) == Some(&LinkState::Up)
+    }
+
+    /// Of every provider it is known whether it answers, and what of those that do is in memory.
+    pub(super) fn knows_all(&self) -> bool {
+        self.servers.iter().all(|server| server.link.state != LinkState::Unknown)
+    }
+
+    /// Some provider answers.
+    pub(super) fn is_any_up(&self) -> bool {
+        self.servers.iter().any(|server| server.link.state == LinkState::Up)
+    }
+}

@@ -1,0 +1,152 @@
+//! What is read without asking: one snapshot of all devices, put together anew whenever one of them publishes its part.
+//!
+//! Reading is wait-free. Publishing takes a short lock that no reader and no `.await` ever holds, so that parts of two
+//! devices cannot overtake each other. Nothing is decided here.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::broadcast;
+
+use super::claim::Notice;
+use super::gate::Gate;
+use super::lease::Outbox;
+use super::plan::{Planner, Ticket};
+use super::report::Door;
+use crate::id::ModelId;
+use crate::model::{Directory, InFlight, Model};
+
+/// What handles and owners share.
+pub(super) struct Public {
+    snapshot: ArcSwap<Snapshot>,
+    /// By device, in the configured order.
+    parts: Mutex<Vec<Arc<Shown>>>,
+    aliases: Vec<(String, String)>,
+    notices: broadcast::Sender<Notice>,
+    tickets: AtomicU64,
+}
+
+/// What is read without asking.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    pub(super) directory: Arc<Directory>,
+    pub(super) doors: HashMap<ModelId, Doors>,
+}
+
+/// The open doors of a model, and whom those must tell who leave by them.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub(super) doors: Vec<Door>,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+/// One device's place among what is published.
+pub(super) struct Part {
+    public: Arc<Public>,
+    index: usize,
+}
+
+/// What one device shows.
+#[derive(Default)]
+struct Shown {
+    models: Vec<Model>,
+    due: Vec<ModelId>,
+    doors: HashMap<ModelId, Doors>,
+    gates: HashMap<ModelId, Vec<Arc<Gate>>>,
+    /// Names that displaced instances had, and what they stand for.
+    names: Vec<(String, String)>,
+}
+
+/// Counts leases at the gates, of every model that has one, device by device.
+struct AtGates(Vec<Arc<Shown>>);
+
+/// Notices kept for a listener that lags behind; the oldest are lost to it then.
+const NOTICES: usize = 256;
+
+// === impl Public ===
+
+impl Public {
+    pub(super) fn new(devices: usize, aliases: Vec<(String, String)>) -> Self {
+        let (notices, _) = broadcast::channel(NOTICES);
+        Self {
+            snapshot: ArcSwap::default(),
+            parts: Mutex::new((0..devices).map(|_| Arc::default()).collect()),
+            aliases,
+            notices,
+            tickets: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn part(self: &Arc<Self>, index: usize) -> Part {
+        Part { public: self.clone(), index }
+    }
+
+    /// The newest snapshot.
+    pub(super) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    pub(super) fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    pub(super) fn next_ticket(&self) -> Ticket {
+        Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn merge(&self, parts: &[Arc<Shown>]) -> Snapshot {
+        let models = parts.iter().flat_map(|part| part.models.iter().cloned()).collect();
+        let due = parts.iter().flat_map(|part| part.due.iter().cloned()).collect();
+        let doors: HashMap<ModelId, Doors> = parts
+            .iter()
+            .flat_map(|part| part.doors.iter().map(|(model, doors)| (model.clone(), doors.clone())))
+            .collect();
+        // What is configured comes first, so that a lost name never changes what a person wrote.
+        let names = parts.iter().flat_map(|part| part.names.iter().cloned());
+        let aliases = self.aliases.iter().cloned().chain(names).collect();
+        let directory =
+            Directory::new(models, aliases).with_due(due).with_in_flight(Arc::new(AtGates(parts.to_vec())));
+        Snapshot { directory: Arc::new(directory), doors }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Shows the device as it is now.
+    pub(super) fn publish(&self, planner: &Planner, outbox: &Arc<Outbox>) {
+        let doors = planner.doors().into_iter();
+        let shown = Shown {
+            models: planner.describe_models(),
+            due: planner.due(),
+            doors: doors.map(|(model, doors)| (model, Doors { doors, outbox: outbox.clone() })).collect(),
+            gates: planner.gates_of_models(),
+            names: planner
+                .lost_names()
+                .iter()
+                .map(|it| (it.name.to_string(), it.model.to_string()))
+                .collect(),
+        };
+        let mut parts = self.public.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(part) = parts.get_mut(self.index) {
+            *part = Arc::new(shown);
+        }
+        self.public.snapshot.store(Arc::new(self.public.merge(&parts)));
+    }
+
+    /// Tells whoever listens; nobody has to.
+    pub(super) fn notify(&self, notice: Notice) {
+        let _ = self.public.notices.send(notice);
+    }
+}
+
+// === impl AtGates ===
+
+impl InFlight for AtGates {
+    fn of(&self, model: &ModelId) -> u32 {
+        let gates = self.0.iter().filter_map(|shown| shown.gates.get(model)).flatten();
+        gates.fold(0, |sum, gate| sum.saturating_add(gate.count()))
+    }
+}
