@@ -32,7 +32,7 @@ use crate::session::table::Table;
 use crate::skill::{Bundled, Delegates, Skills};
 use crate::store::{OpenError, Store};
 use crate::telemetry::Ring;
-use crate::upstream::{Target, Upstream};
+use crate::upstream::{Substitutes, Target, Upstream};
 
 /// A gateway that serves.
 pub struct Running {
@@ -148,7 +148,11 @@ fn upstream(config: &Config, address: SocketAddr) -> anyhow::Result<Upstream> {
         let chat: Uri = format!("{}/v1/chat/completions", provider.url)
             .parse()
             .with_context(|| format!("provider {name}: url {:?}", provider.url))?;
-        targets.insert(name.clone(), Target { chat, authorization: authorization(provider)? });
+        let substitutes = match provider.kind {
+            None | Some(ServerKind::LmStudio) => Substitutes::Perhaps,
+            Some(_) => Substitutes::Never,
+        };
+        targets.insert(name.clone(), Target { chat, authorization: authorization(provider)?, substitutes });
     }
     let hop = HeaderValue::try_from(format!("{address}-{:08x}", rand::random::<u32>()))
         .context("the hop header")?;

@@ -57,6 +57,17 @@ pub struct Target {
     pub chat: Uri,
     /// The provider's own key, as a header value marked sensitive.
     pub authorization: Option<HeaderValue>,
+    /// It may let another model answer than the one that was asked for.
+    pub substitutes: Substitutes,
+}
+
+/// Whether another model's name in an answer means that another model answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Substitutes {
+    /// As LM Studio does, which names the instance that served.
+    Perhaps,
+    /// Names are the server's own business: an alias is answered by what it stands for.
+    Never,
 }
 
 /// Why there is no answer.
@@ -132,6 +143,11 @@ impl Upstream {
                 false => SendError::Broken { authority, cause },
             }
         })
+    }
+
+    /// Whether the provider may let another model answer than the one that was asked for.
+    pub fn substitutes(&self, provider: &str) -> Substitutes {
+        self.targets.get(provider).map_or(Substitutes::Never, |target| target.substitutes)
     }
 
     fn forwarded(&self, headers: &HeaderMap, target: &Target) -> HeaderMap {
@@ -210,6 +226,7 @@ mod tests {
         let target = Target {
             chat: Uri::from_static("http://127.0.0.1:1/v1/chat/completions"),
             authorization: Some(HeaderValue::from_static("Bearer ours")),
+            substitutes: Substitutes::Never,
         };
         let upstream = Upstream::new(BTreeMap::new(), HeaderValue::from_static("me"));
         let mut headers = HeaderMap::new();

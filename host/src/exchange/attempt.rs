@@ -18,7 +18,7 @@ use crate::route::Attempt;
 use crate::splice::body::Opened;
 use crate::splice::slot::Slot;
 use crate::telemetry::millis;
-use crate::upstream::{SendError, answer_headers};
+use crate::upstream::{SendError, Substitutes, answer_headers};
 use crate::wire::answer::{Seen, Watch};
 use crate::wire::compose::{self, Composed};
 use crate::wire::fault::{self, Class};
@@ -304,13 +304,15 @@ fn note_served(job: &Job, lease: &Lease) {
 /// means that ours is gone.
 fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
     let Some(named) = watch.model.as_deref() else { return Ok(()) };
+    let provider = lease.model().provider();
     if named.eq_ignore_ascii_case(lease.instance().as_str())
         || named.eq_ignore_ascii_case(lease.model().key())
+        || job.account.gateway.upstream.substitutes(provider) == Substitutes::Never
     {
         return Ok(());
     }
     match job.account.gateway.residency.directory().exact(named) {
-        Some(other) if other.id != *lease.model() => {
+        Some(other) if other.id != *lease.model() && other.id.provider() == provider => {
             let message = format!("{named} answered in the place of {}, which is gone", lease.instance());
             Err(Failed::Gone(Error::new(Fault::Provider, 503, "wrong_model", message)))
         }

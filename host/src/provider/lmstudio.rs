@@ -72,9 +72,10 @@ impl LmStudio {
     }
 
     async fn list_models(&self) -> Result<Vec<Listed>, Error> {
-        let models = self.server.get::<wire::Models>("/api/v1/models");
-        let (models, witness) = futures_util::future::join(models, self.witness()).await;
-        match models {
+        // One after the other: what is still loading when the witness looks, and has loaded before the list does, is in
+        // the list. The other way round it would be in neither.
+        let witness = self.witness().await;
+        match self.server.get::<wire::Models>("/api/v1/models").await {
             Ok(models) => {
                 self.is_old.store(false, Ordering::Relaxed);
                 let loading = witness.map(|old| loading(&old)).unwrap_or_default();

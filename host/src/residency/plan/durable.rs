@@ -173,7 +173,7 @@ impl Planner {
         };
         // From here on it is an ordinary baseline, which only choices change.
         found.was_at_rest = false;
-        if self.instances.is_empty() {
+        if self.instances.values().all(|held| held.unmanaged) {
             return;
         }
         let is_gone = |due: &&Due| self.is_served(&due.model) && !self.is_resident(&due.model);

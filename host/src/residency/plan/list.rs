@@ -172,6 +172,11 @@ impl Planner {
         let residents = self.take_models(provider, listed, is_first);
         if self.server(provider).is_some_and(|server| server.control == Control::ListOnly) {
             self.take_all_as_resident(provider, asked, residents);
+            // Nothing of it is ours, and still it may be what a swap waits to hear of, or the last that was not heard of.
+            self.look_at_record(provider);
+            for lane in self.lanes() {
+                self.swap_on_list(*lane, provider, asked, &BTreeSet::new());
+            }
             return;
         }
         let key_of = |resident: &Resident| InstanceKey { provider, id: resident.id.clone() };

@@ -43,12 +43,13 @@ impl Planner {
     }
 
     /// Models that are due and not there, the one chosen last first. What is due on a provider that does not answer stays
-    /// due, and waits for it.
+    /// due, and waits for it; so does what its provider lists no more.
     fn missing(&self, lane: Lane) -> impl Iterator<Item = &ModelId> {
         self.baseline
             .iter()
             .rev()
             .filter(move |due| self.lane_of(due.kind) == lane && self.is_served(&due.model))
+            .filter(|due| self.models.contains_key(&due.model))
             .map(|due| &due.model)
             .filter(|model| self.of_model(model).next().is_none() && !self.is_vetoed(model))
     }

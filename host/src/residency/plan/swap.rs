@@ -232,7 +232,11 @@ impl Planner {
 
     /// Everyone whom it concerns is there, and somebody still needs it.
     pub(super) fn may_go_on(&self, swap: &Swap) -> bool {
-        swap.concerned.iter().all(|provider| self.is_up(*provider)) && self.is_still_wanted(&swap.goal)
+        let is_pinned =
+            |key: &InstanceKey| self.instances.get(key).is_some_and(|held| self.is_pinned(&held.model));
+        swap.concerned.iter().all(|provider| self.is_up(*provider))
+            && self.is_still_wanted(&swap.goal)
+            && !swap.victims.iter().any(is_pinned)
     }
 
     pub(super) fn begin_unloading(&mut self, mut swap: Swap) -> Option<Swap> {
