@@ -1,5 +1,5 @@
-//! The only place that builds rooms and wires them together, and the order in which they stop: no new connections, running
-//! answers to their end, models back to the baseline, then the tasks.
+//! The only place that builds rooms and wires them together, and the order in which they stop: no new connections,
+//! running answers to their end, models back to the baseline, then the tasks, and last what is to be remembered.
 
 mod delegates;
 mod events;
@@ -26,13 +26,16 @@ use crate::exchange::Gateway;
 use crate::ingress::{listener, routes::Front};
 use crate::provider::auto::{self, Auto};
 use crate::provider::list_only::ListOnly;
-use crate::provider::{Locality, Provider, ServerKind};
+use crate::provider::{Provider, ServerKind};
 use crate::residency::{Device, Residency};
 use crate::session::table::Table;
 use crate::skill::{Bundled, Delegates, Skills};
 use crate::store::{OpenError, Store};
 use crate::telemetry::Ring;
 use crate::upstream::{Substitutes, Target, Upstream};
+
+/// How long the disk may take after everything else has stopped.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A gateway that serves.
 pub struct Running {
@@ -42,6 +45,7 @@ pub struct Running {
     stop: oneshot::Sender<()>,
     listener: JoinSet<()>,
     tasks: JoinSet<()>,
+    store: Store,
     shutdown_timeout: Duration,
 }
 
@@ -88,7 +92,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         let _ = stopped.await;
     }));
     tracing::info!("listening on http://{address}");
-    Ok(Running { address, token, gateway, stop, listener: listening, tasks, shutdown_timeout })
+    Ok(Running { address, token, gateway, stop, listener: listening, tasks, store, shutdown_timeout })
 }
 
 /// What survives a restart. A folder that another gateway uses is refused; any other trouble with it costs what would
@@ -116,11 +120,10 @@ fn devices(config: &Config, store: &Store) -> anyhow::Result<Vec<Device>> {
 
 fn provider(name: &str, provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
     let key = provider.key.as_ref().map(|key| key.reveal().to_owned());
-    let locality = if provider.local { Locality::Local } else { Locality::Remote };
     let server: Arc<dyn Provider> = match provider.kind {
-        Some(kind) => auto::of_kind(kind, name, &provider.url, key, locality)
+        Some(kind) => auto::of_kind(kind, name, &provider.url, key, provider.locality)
             .with_context(|| format!("provider {name} at {}", provider.url))?,
-        None => Arc::new(Auto::new(name, &provider.url, key, locality)),
+        None => Arc::new(Auto::new(name, &provider.url, key, provider.locality)),
     };
     Ok(match provider.mode {
         config::Mode::Gateway => server,
@@ -182,6 +185,18 @@ fn admin_router(config: &Config, gateway: &Arc<Gateway>, token: &str) -> axum::R
     }))
 }
 
+/// What is still to be written is. Closing the store waits for the disk, so no thread that serves others does it.
+async fn close(store: Store) {
+    let deadline = Instant::now() + STORE_TIMEOUT;
+    let written = tokio::time::timeout_at(deadline, store.flush()).await;
+    if !matches!(written, Ok(Ok(()))) {
+        tracing::warn!("what is in memory now may not be known after a restart: the disk did not take it");
+    }
+    let closed = tokio::task::spawn_blocking(move || drop(store));
+    // A disk that hangs must not keep the process.
+    let _ = tokio::time::timeout_at(deadline, closed).await;
+}
+
 // === impl Running ===
 
 impl Running {
@@ -220,5 +235,6 @@ impl Running {
         self.tasks.abort_all();
         self.listener.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        close(self.store).await;
     }
 }

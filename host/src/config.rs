@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::provider::ServerKind;
+use crate::provider::{Locality, ServerKind};
 use crate::{exchange, ingress, residency, route, session, skill};
 pub use file::Mode;
 
@@ -25,7 +25,7 @@ pub use file::Mode;
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Where state lives: the admin token, skills.
+    /// Where state lives: the admin token, skills, what is remembered over restarts (`state.db`).
     pub data_dir: PathBuf,
     /// The file it was read from; none where there was none.
     pub file: Option<PathBuf>,
@@ -60,8 +60,8 @@ pub struct Provider {
     pub mode: Mode,
     /// The device that its models are on.
     pub device: String,
-    /// What is sent to it stays on the user's own machines.
-    pub local: bool,
+    /// Whether what is sent to it stays on the user's own machines.
+    pub locality: Locality,
 }
 
 /// Memory that the models of some providers share.
@@ -118,7 +118,7 @@ impl Provider {
             key: None,
             mode: Mode::Gateway,
             device: "local".to_owned(),
-            local: true,
+            locality: Locality::Local,
         }
     }
 }

@@ -238,8 +238,9 @@ impl Directory {
     }
 
     /// Every model that serves the key which `name` means, best first: one and the same key at several providers is a
-    /// pool. Those on the user's own machines come before others, which always look resident; then resident ones, then those with the fewest requests running and waiting, then the
-    /// providers' order. An id means its own provider's model alone.
+    /// pool. Those on the user's own machines come before others, which always look resident; then resident ones, then
+    /// those with the fewest requests running and waiting, then the providers' order. An id means its own provider's model
+    /// alone.
     pub fn pool(&self, name: &str) -> Vec<&Model> {
         let name = name.trim();
         let aliased = self.aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));

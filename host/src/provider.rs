@@ -17,7 +17,6 @@ pub mod openai;
 mod server;
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::time::Duration;
@@ -188,6 +187,9 @@ pub enum Error {
     /// The provider is too old or is something else: it has no such operation.
     #[error("not supported: {0}")]
     Unsupported(String),
+    /// Another model was loaded than the one that was asked for.
+    #[error("{0}")]
+    WrongModel(String),
     /// Any other refusal.
     #[error("refused with status {status}: {message}")]
     Refused {
@@ -218,20 +220,6 @@ impl Error {
     /// Whether the call had its effect is not known; only a list can tell.
     pub fn is_uncertain(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Malformed(_))
-    }
-}
-
-// === impl Locality ===
-
-impl Locality {
-    /// Local where the address is this machine's own: nothing that is sent there leaves the machine. Of others it must
-    /// be told.
-    pub fn of(url: &str) -> Self {
-        let uri = url.parse::<http::Uri>();
-        let host = uri.as_ref().ok().and_then(http::Uri::host).unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let is_loopback = address.is_ok_and(|address| address.is_loopback());
-        if is_loopback || host.eq_ignore_ascii_case("localhost") { Self::Local } else { Self::Remote }
     }
 }
 

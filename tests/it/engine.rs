@@ -254,8 +254,7 @@ async fn an_unload_goes_on_after_its_answer() {
     if engine::is_skipped() {
         return;
     }
-    // A busy process does not end when it is told to, and is given its time. The router may look only at the end of that
-    // whether the process is still there.
+    // A busy process may not end when it is told to, and is given its time, of which the router may wait for the end.
     let router = Router::start([slow("alpha").with("stop-timeout", "5")]).await;
     assert_eq!(refused(&router.unload("alpha").await), (400, "model is not running".to_owned()));
     assert_eq!(refused(&router.unload("nobody").await), (400, "model is not found".to_owned()));
@@ -265,7 +264,6 @@ async fn an_unload_goes_on_after_its_answer() {
     assert_eq!((begun.status, begun.body.as_str()), (200, "{\"success\":true}"));
     assert_eq!(router.loaded().await, ["alpha"], "all the while it counts as loaded");
     assert_eq!(refused(&router.load("alpha").await).0, 400);
-    router.kill("alpha");
     router.until("alpha", |it| it.status == "unloaded").await;
     assert_eq!(router.children(), []);
     router.load_and_wait("alpha").await;

@@ -4,6 +4,9 @@
 //! it, and what does not fit is logged there and asked of the provider again after a restart.
 
 use std::fmt::Display;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
 
 use crate::residency::{Journal, Kept, KnownModel, NotKept, Record, Synced};
 use crate::store::{Collection, Store};
@@ -17,6 +20,31 @@ const MODELS: Collection = Collection::new("models");
 /// The journal.
 pub(super) struct Stored(Store);
 
+/// A value and when it was written.
+#[derive(Serialize, Deserialize)]
+struct Dated<T> {
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    written_ms: u64,
+    #[serde(flatten)]
+    value: T,
+}
+
+// === impl Dated ===
+
+impl<T> Dated<T> {
+    fn now(value: T) -> Self {
+        let since = UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self { written_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX), value }
+    }
+
+    /// None at all where the clock was set back.
+    fn age(&self) -> Duration {
+        let written = UNIX_EPOCH.checked_add(Duration::from_millis(self.written_ms));
+        written.and_then(|at| at.elapsed().ok()).unwrap_or_default()
+    }
+}
+
 // === impl Stored ===
 
 impl Stored {
@@ -27,21 +55,22 @@ impl Stored {
 
 impl Journal for Stored {
     fn load(&self, device: &str, providers: &[&str]) -> Kept {
-        let record = self.0.get::<Record>(DEVICES, device).unwrap_or_else(|error| lost(&error));
+        let dated = self.0.get::<Dated<Record>>(DEVICES, device).unwrap_or_else(|error| lost(&error));
+        let age = dated.as_ref().map(Dated::age).unwrap_or_default();
         let models = providers.iter().filter_map(|provider| {
             let known: Option<Vec<KnownModel>> =
                 self.0.get(MODELS, provider).unwrap_or_else(|error| lost(&error));
             Some(((*provider).to_owned(), known?))
         });
-        Kept { record, models: models.collect() }
+        Kept { record: dated.map(|dated| dated.value), age, models: models.collect() }
     }
 
     fn write(&self, device: &str, record: &Record) {
-        self.0.put(DEVICES, device, record);
+        self.0.put(DEVICES, device, &Dated::now(record));
     }
 
     fn write_synced(&self, device: &str, record: &Record) -> Synced {
-        let commit = self.0.put_synced(DEVICES, device, record);
+        let commit = self.0.put_synced(DEVICES, device, &Dated::now(record));
         Box::pin(async { commit.await.map_err(|error| NotKept(error.to_string())) })
     }
 

@@ -56,7 +56,7 @@ pub struct Defaults {
 }
 
 /// `[providers.NAME]`
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// What kind of server it is. Unless written, what answers at its address decides.

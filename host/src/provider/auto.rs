@@ -41,18 +41,6 @@ impl Auto {
         };
         self.found.get_or_try_init(find).await
     }
-
-    async fn list_models(&self) -> Result<Vec<Listed>, Error> {
-        self.found().await?.list().await
-    }
-
-    async fn load_model(&self, request: LoadRequest) -> Result<Loaded, Error> {
-        self.found().await?.load(request).await
-    }
-
-    async fn unload_instance(&self, instance: InstanceId) -> Result<(), Error> {
-        self.found().await?.unload(instance).await
-    }
 }
 
 impl Provider for Auto {
@@ -65,15 +53,15 @@ impl Provider for Auto {
     }
 
     fn list(&self) -> Answer<'_, Vec<Listed>> {
-        Box::pin(self.list_models())
+        Box::pin(async { self.found().await?.list().await })
     }
 
     fn load(&self, request: LoadRequest) -> Answer<'_, Loaded> {
-        Box::pin(self.load_model(request))
+        Box::pin(async { self.found().await?.load(request).await })
     }
 
     fn unload(&self, instance: InstanceId) -> Answer<'_, ()> {
-        Box::pin(self.unload_instance(instance))
+        Box::pin(async { self.found().await?.unload(instance).await })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Control, Listed, LoadRequest, Loaded, Provider};
+use super::{Answer, Control, Error, Listed, LoadRequest, Loaded, Provider};
 use crate::id::InstanceId;
 
 /// The server, taken as one that can only be listed.
@@ -21,11 +21,15 @@ impl Provider for ListOnly {
         self.0.list()
     }
 
-    fn load(&self, request: LoadRequest) -> Answer<'_, Loaded> {
-        self.0.load(request)
+    fn load(&self, _: LoadRequest) -> Answer<'_, Loaded> {
+        Box::pin(std::future::ready(Err(left_alone())))
     }
 
-    fn unload(&self, instance: InstanceId) -> Answer<'_, ()> {
-        self.0.unload(instance)
+    fn unload(&self, _: InstanceId) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(Err(left_alone())))
     }
+}
+
+fn left_alone() -> Error {
+    Error::Unsupported("the server is left to itself: `residency = \"provider\"` in its section".to_owned())
 }

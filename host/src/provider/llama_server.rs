@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use self::news::News;
-use super::server::{Server, complaint};
+use super::server::{Server, complaint, refused};
 use super::{
     Answer, ConnectError, Control, Error, LISTED_MAX, Listed, LoadRequest, Loaded, Locality, Provider,
     Readiness, Resident, Settings,
@@ -39,11 +39,6 @@ const LIST: &str = "/v1/models";
 /// How long a server of one model may take to say how it was started; without it a list is only less exact.
 const PROPS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A server's root: its address without `/v1` and without slashes at its end.
-pub fn root(url: &str) -> &str {
-    super::openai::root(url)
-}
-
 // === impl LlamaServer ===
 
 impl LlamaServer {
@@ -53,7 +48,7 @@ impl LlamaServer {
     ///
     /// When the TLS backend cannot be set up.
     pub fn new(name: &str, url: &str, key: Option<String>, locality: Locality) -> Result<Self, ConnectError> {
-        let server = Server::new(root(url), key, refusal)?;
+        let server = Server::new(super::openai::root(url), key, refusal)?;
         Ok(Self { name: name.to_owned(), server, locality, is_single: AtomicBool::new(false) })
     }
 
@@ -205,15 +200,14 @@ impl Provider for LlamaServer {
 /// What an answer says is wrong.
 fn refusal(status: u16, body: &[u8]) -> Option<Error> {
     let message = complaint(status, body)?;
-    Some(match (FaultClass::of(&message), status) {
-        (_, 401 | 403) => Error::Unauthorised(message),
-        (FaultClass::UnknownModel, _) => Error::UnknownModel(message),
-        (FaultClass::LimitReached, _) => {
+    Some(match FaultClass::of(&message) {
+        _ if matches!(status, 401 | 403) => refused(status, message),
+        FaultClass::UnknownModel => Error::UnknownModel(message),
+        FaultClass::LimitReached => {
             Error::OutOfMemory(format!("{message} (`--models-max` models are loaded, and all are at work)"))
         }
-        (FaultClass::Crashed, _) => Error::Crashed(message),
-        (_, 404 | 405) => Error::Unsupported(message),
-        _ => Error::Refused { status, message },
+        FaultClass::Crashed => Error::Crashed(message),
+        _ => refused(status, message),
     })
 }
 

@@ -228,11 +228,7 @@ fn error_of(status: u16, fault: Fault) -> Error {
         FaultClass::Unauthorised => Error::Unauthorised(message),
         FaultClass::Unsupported => Error::Unsupported(message),
         FaultClass::NotLoaded => Error::Refused { status: 404, message },
-        FaultClass::Other => match status {
-            401 | 403 => Error::Unauthorised(message),
-            404 | 405 => Error::Unsupported(message),
-            status => Error::Refused { status, message },
-        },
+        FaultClass::Other => server::refused(status, message),
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::facts::Known;
-use super::server::{Server, complaint};
+use super::server::{Server, complaint, refused};
 use super::{
     Answer, ConnectError, Error, LISTED_MAX, Listed, LoadRequest, Loaded, Locality, POLL_EVERY, Provider,
     Resident, Settings,
@@ -41,11 +41,6 @@ pub struct Ollama {
 /// Instances that go by themselves later than this stay: "for ever" is told as a time centuries away.
 const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A server's root: its address without `/v1` or `/api` and without slashes at its end.
-pub fn root(url: &str) -> &str {
-    super::lmstudio::root(url)
-}
-
 // === impl Ollama ===
 
 impl Ollama {
@@ -58,7 +53,7 @@ impl Ollama {
     pub fn new(name: &str, url: &str, key: Option<String>, locality: Locality) -> Result<Self, ConnectError> {
         Ok(Self {
             name: name.to_owned(),
-            server: Server::new(root(url), key, refusal)?,
+            server: Server::new(super::lmstudio::root(url), key, refusal)?,
             locality,
             known: Known::default(),
             contexts: Mutex::default(),
@@ -185,14 +180,13 @@ impl Provider for Ollama {
 /// What an answer says is wrong.
 fn refusal(status: u16, body: &[u8]) -> Option<Error> {
     let message = complaint(status, body)?;
-    Some(match (FaultClass::of(status, &message), status) {
-        (_, 401 | 403) => Error::Unauthorised(message),
-        (FaultClass::OutOfMemory, _) => Error::OutOfMemory(message),
-        (FaultClass::UnknownModel, _) => Error::UnknownModel(message),
-        (FaultClass::Aborted, _) => Error::Aborted(message),
-        (FaultClass::Crashed, _) => Error::Crashed(message),
-        (_, 404 | 405) => Error::Unsupported(message),
-        _ => Error::Refused { status, message },
+    Some(match FaultClass::of(status, &message) {
+        _ if matches!(status, 401 | 403) => refused(status, message),
+        FaultClass::OutOfMemory => Error::OutOfMemory(message),
+        FaultClass::UnknownModel => Error::UnknownModel(message),
+        FaultClass::Aborted => Error::Aborted(message),
+        FaultClass::Crashed => Error::Crashed(message),
+        _ => refused(status, message),
     })
 }
 
@@ -204,11 +198,12 @@ fn resident(running: &wire::Running) -> Resident {
     }
 }
 
-/// How long it is until then; none where it is past, no time at all, or so far that it means never.
+/// How long it is until then, nothing where that is just past; none where it is no time at all, or so far away that it
+/// means never.
 fn remaining(expires_at: &str) -> Option<Duration> {
     let expires_at: jiff::Timestamp = expires_at.parse().ok()?;
-    let left = Duration::try_from(expires_at.duration_since(jiff::Timestamp::now())).ok()?;
-    (left < TTL_MAX).then_some(left)
+    let left = expires_at.duration_since(jiff::Timestamp::now());
+    (left.unsigned_abs() < TTL_MAX).then(|| Duration::try_from(left).unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]

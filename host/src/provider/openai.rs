@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::server::{Server, complaint};
+use super::server::{Server, complaint, refused};
 use super::{
     Answer, ConnectError, Control, Error, LISTED_MAX, Listed, LoadRequest, Loaded, Locality, Provider,
     Resident, Settings,
@@ -90,12 +90,7 @@ impl Provider for OpenAi {
 
 /// What an answer says is wrong.
 fn refusal(status: u16, body: &[u8]) -> Option<Error> {
-    let message = complaint(status, body)?;
-    Some(match status {
-        401 | 403 => Error::Unauthorised(message),
-        404 | 405 => Error::Unsupported(message),
-        status => Error::Refused { status, message },
-    })
+    Some(refused(status, complaint(status, body)?))
 }
 
 #[cfg(test)]

@@ -168,6 +168,15 @@ pub(super) fn complaint(status: u16, body: &[u8]) -> Option<String> {
     fault::message_in(body).or_else(|| (!is_success).then(excerpt))
 }
 
+/// What a refusal means by its status alone, where its text says nothing more.
+pub(super) fn refused(status: u16, message: String) -> Error {
+    match status {
+        401 | 403 => Error::Unauthorised(message),
+        404 | 405 => Error::Unsupported(message),
+        status => Error::Refused { status, message },
+    }
+}
+
 /// Makes a call that may be repeated, and repeats it once if its connection broke.
 async fn twice<T, F>(call: impl Fn() -> F) -> Result<T, Error>
 where

@@ -137,7 +137,7 @@ impl Actor {
             match woken {
                 Woken::Note => {}
                 Woken::Timer => self.handle(Event::Tick),
-                Woken::Provider(event) => self.on_answer(event),
+                Woken::Provider(event) => self.handle(event),
                 Woken::Message(Some(message)) => self.on_message(message),
                 Woken::Message(None) => {
                     has_handles = false;
@@ -297,20 +297,12 @@ impl Actor {
         self.providers.get(provider.0).cloned()
     }
 
-    /// What a list showed of the provider's abilities goes before the list itself.
-    fn on_answer(&mut self, event: Event) {
-        if let Event::Listed(provider, _, Ok(_)) = &event
-            && let Some(it) = self.provider(*provider)
-        {
-            self.planner.set_control(*provider, it.control());
-        }
-        self.handle(event);
-    }
-
     fn list(&mut self, provider: ProviderIndex, asked: Asked) {
         let Some(it) = self.provider(provider) else { return };
         self.calls.push(Box::pin(async move {
-            Event::Listed(provider, asked, within(LIST_TIMEOUT, it.list()).await)
+            let listed = within(LIST_TIMEOUT, it.list()).await;
+            // What can be asked of it is found out by listing.
+            Event::Listed(provider, asked, listed.map(|models| (it.control(), models)))
         }));
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::record::{Kept, KnownModel, Record};
 
@@ -34,7 +35,7 @@ pub trait Journal: Send + Sync + 'static {
 #[error("the record was not kept: {0}")]
 pub struct NotKept(pub String);
 
-/// Keeps everything in its stored form until it is dropped itself.
+/// Keeps everything in its stored form until it is dropped itself. It has no clock: what it kept is always new.
 #[derive(Debug, Default)]
 pub struct InMemory(Mutex<Texts>);
 
@@ -54,7 +55,7 @@ impl Journal for InMemory {
             Some(((*provider).to_owned(), serde_json::from_str(text).ok()?))
         });
         let record = texts.records.get(device).and_then(|text| serde_json::from_str(text).ok());
-        Kept { record, models: models.collect() }
+        Kept { record, age: Duration::ZERO, models: models.collect() }
     }
 
     fn write(&self, device: &str, record: &Record) {

@@ -33,8 +33,8 @@
 //!     That can be dropped until an unload is sent; a load once sent is awaited.
 //! 11. A failed load refuses those it was for, who have other candidates, and then rule 10 applies. A model that did
 //!     not fit into memory pauses, 5 s doubling to 300 s, and no other does.
-//! 12. A swap is close, drain, write down, unload, confirm by a list of every provider that had a victim, load, grant; an unload that
-//!     finds nothing has succeeded.
+//! 12. A swap is close, drain, write down, unload, confirm by a list of every provider that had a victim, load, grant.
+//!     What only loads is written down, too, before its load is sent. An unload that finds nothing has succeeded.
 //!
 //! Room is a number of models of each kind, or bytes (`room`). What shares room is a lane: by number each kind is one, by
 //! bytes the whole device is. It never asks for two swaps at once in one lane, and one swap never needs what another
@@ -43,7 +43,8 @@
 //! Providers are independent but for the room they share: a list concerns its own provider's models and instances only,
 //! and an outage takes along its own waiters, searches and confirmations. What a provider held that is down is neither a
 //! victim nor in the way: its process is presumably gone; where it is not, the load fails (rule 11). What is due there
-//! stays due.
+//! stays due. A provider that looks after its memory itself shares nothing: what it lists is taken as resident, without
+//! room, and is never due, loaded or unloaded.
 //!
 //! It owns no connection and no disk. What must outlive it is handed out as records (`durable`), and a swap waits until
 //! its own is safe; whoever starts it hands in what was kept.
@@ -52,6 +53,7 @@ mod baseline;
 mod choose;
 mod claims;
 mod durable;
+mod elsewhere;
 mod list;
 mod load;
 mod memory;
@@ -78,7 +80,7 @@ use super::gate::Gate;
 use super::lease::Ended;
 use super::record::{InstanceRecord, KnownModel, Record};
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey, SkillName};
-use crate::provider::{Error, Listed, LoadRequest, Loaded};
+use crate::provider::{Control, Error, Listed, LoadRequest, Loaded};
 use baseline::Baseline;
 use durable::Durable;
 use memory::{Held, Known};
@@ -124,6 +126,9 @@ pub(super) enum Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked(u64);
 
+/// What can be asked of a provider, and what it lists.
+pub(super) type Inventory = (Control, Vec<Listed>);
+
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -140,7 +145,7 @@ pub(super) enum Event {
     /// A skill is gone: its wishes and pins end.
     SkillGone(SkillName),
     /// A provider's list arrived or failed.
-    Listed(ProviderIndex, Asked, Result<Vec<Listed>, Error>),
+    Listed(ProviderIndex, Asked, Result<Inventory, Error>),
     /// A load ended.
     Loaded(Operation, Result<Loaded, Error>),
     /// An unload ended.
@@ -363,7 +368,9 @@ impl Planner {
         let tombs = self.tombs.len();
         self.tombs.retain(|_, tomb| tomb.until > now);
         self.published_is_stale |= self.tombs.len() != tombs;
+        let orphans = self.orphans.len();
         self.orphans.retain(|_, until| *until > now);
+        self.published_is_stale |= self.orphans.len() != orphans;
         self.end_ttls();
     }
 
@@ -381,7 +388,8 @@ impl Planner {
         let backoffs = self.models.values().filter_map(|known| known.pace.until);
         let lists = self.servers.iter().filter_map(|server| server.link.wakes());
         let shutdown = self.shutdown.as_ref().and_then(|shutdown| shutdown.wakes(self.now));
-        let kept = self.recovery_wakes().into_iter().chain(self.ttls_wake());
+        let orphans = self.orphans.values().copied();
+        let kept = self.recovery_wakes().into_iter().chain(self.ttls_wake()).chain(orphans);
         let all = waiting.chain(lanes).chain(turns).chain(hopes).chain(backoffs).chain(lists).chain(shutdown);
         all.chain(kept).filter(|at| *at > self.now).min()
     }

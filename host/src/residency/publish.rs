@@ -52,6 +52,7 @@ pub(super) struct Part {
 #[derive(Default)]
 struct Shown {
     models: Vec<Model>,
+    held_elsewhere: Vec<ModelId>,
     due: Vec<ModelId>,
     doors: HashMap<ModelId, Doors>,
     gates: HashMap<ModelId, Vec<Arc<Gate>>>,
@@ -98,7 +99,9 @@ impl Public {
 
     fn merge(&self, parts: &[Arc<Shown>]) -> Snapshot {
         let models = parts.iter().flat_map(|part| part.models.iter().cloned()).collect();
-        let due = parts.iter().flat_map(|part| part.due.iter().cloned()).collect();
+        // What is due counts for more than what servers hold that look after it themselves, and the last for most.
+        let held = parts.iter().flat_map(|part| &part.held_elsewhere);
+        let due = held.chain(parts.iter().flat_map(|part| &part.due)).cloned().collect();
         let doors: HashMap<ModelId, Doors> = parts
             .iter()
             .flat_map(|part| part.doors.iter().map(|(model, doors)| (model.clone(), doors.clone())))
@@ -120,6 +123,7 @@ impl Part {
         let doors = planner.doors().into_iter();
         let shown = Shown {
             models: planner.describe_models(),
+            held_elsewhere: planner.held_elsewhere(),
             due: planner.due(),
             doors: doors.map(|(model, doors)| (model, Doors { doors, outbox: outbox.clone() })).collect(),
             gates: planner.gates_of_models(),

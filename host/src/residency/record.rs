@@ -26,7 +26,7 @@ pub struct Record {
     /// Models that are about to be loaded, or being loaded.
     pub loading: Vec<ModelId>,
     /// Models whose load was given up without knowing what became of it.
-    pub orphans: Vec<ModelId>,
+    pub orphans: Vec<OrphanRecord>,
     /// Names of instances that were displaced and could not be given again.
     pub names: Vec<LostName>,
     /// What is due was in memory, and nothing else that the gateway loaded.
@@ -46,6 +46,15 @@ pub struct DueRecord {
     /// It is due only until it has been idle for so long.
     #[serde(default)]
     pub ttl: Option<Duration>,
+}
+
+/// A model whose load was given up without knowing what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanRecord {
+    /// The model.
+    pub model: ModelId,
+    /// For how long it may still turn up, in whole minutes.
+    pub left: Duration,
 }
 
 /// An instance.
@@ -110,6 +119,8 @@ pub struct KnownModel {
 pub struct Kept {
     /// As written last; none at the first start.
     pub record: Option<Record>,
+    /// How long ago that was.
+    pub age: Duration,
     /// Models by provider, in that one's order.
     pub models: BTreeMap<String, Vec<KnownModel>>,
 }

@@ -1,6 +1,7 @@
-//! A seeded simulation of one device with two providers in virtual time: sessions with turns and tool loops, side calls, wishes, slow,
-//! failing and lost loads, people who load and unload by hand, crashes, outages of one provider, lists that lag, clients
-//! that vanish; models are counted, or weighed; the gateway itself crashes at any moment and begins anew.
+//! A seeded simulation of one device in virtual time, with two providers and one that looks after its memory itself:
+//! sessions with turns and tool loops, side calls, wishes, slow, failing and lost loads, people who load and unload by
+//! hand, crashes, outages of one provider, another server in its place, lists that lag, clients that vanish; models are
+//! counted, or weighed; the gateway itself crashes at any moment and begins anew.
 //! The planner under test is the real one, with the real gates; everything around it is made up here.
 //!
 //! After every step the invariants of the room are checked from the outside, by what was granted, sent and resident,
@@ -26,10 +27,11 @@ use super::config::Config;
 use super::gate::Gate;
 use super::lease::{End, Ended, TurnAfter};
 use super::plan::{
-    Asked, Durability, Effect, Event, InstanceKey, Mark, Mutant, Operation, Planner, ProviderIndex, Ticket,
+    Asked, Durability, Effect, Event, InstanceKey, Inventory, Mark, Mutant, Operation, Planner,
+    ProviderIndex, Ticket,
 };
 use crate::id::{InstanceId, ModelId, SessionKey};
-use crate::provider::{Error, Listed, LoadRequest, Loaded};
+use crate::provider::{Error, LoadRequest, Loaded};
 use crash::Shelf;
 use people::Session;
 use world::World;
@@ -113,7 +115,7 @@ enum Happening {
     Arrive(usize),
     LeaseEnds(u64, End),
     Vanish(Ticket),
-    ListAnswer(ProviderIndex, Asked, Result<Vec<Listed>, Error>, Instant),
+    ListAnswer(ProviderIndex, Asked, Result<Inventory, Error>, Instant),
     LoadAnswer(u64, Result<LoadRequest, Error>),
     LateLoad(ModelId),
     UnloadAnswer(InstanceKey, Result<(), Error>),
@@ -124,6 +126,7 @@ enum Happening {
     Crash,
     OutageBegins,
     OutageEnds(usize),
+    ServerReplaced(usize),
     Wish,
 }
 
@@ -273,8 +276,12 @@ impl Sim {
                 self.world.finish_late(&model);
             }
             Happening::UnloadAnswer(key, result) => {
-                let is_down = self.world.servers[key.provider.0].is_down;
-                let result = if is_down { Err(world::unreachable()) } else { result };
+                let server = &self.world.servers[key.provider.0];
+                let result = match result {
+                    _ if server.is_down => Err(world::unreachable()),
+                    _ if server.is_list_only => Err(Error::Unsupported("list only".to_owned())),
+                    result => result,
+                };
                 self.unloading.remove(&key);
                 if result.is_ok() {
                     self.world.remove(key.provider.0, &key.id, self.now);
@@ -288,6 +295,7 @@ impl Sim {
             Happening::Crash => self.crash(),
             Happening::OutageBegins => self.outage_begins(),
             Happening::OutageEnds(provider) => self.outage_ends(provider),
+            Happening::ServerReplaced(provider) => self.server_replaced(provider),
             Happening::Wish => self.wish(),
         }
     }
@@ -372,6 +380,7 @@ impl Sim {
         let (operation, model) = self.loads.remove(&key).unwrap();
         let result = match result {
             _ if !self.world.is_up(&model) => Err(world::unreachable()),
+            _ if !self.world.takes_loads(&model) => Err(Error::Unsupported("list only".to_owned())),
             Ok(_) if !self.has_room(&model) => Err(Error::OutOfMemory("full".to_owned())),
             Ok(request) => Ok(Loaded {
                 instance: self.world.insert(&model, self.now, world::By::Gateway, request.settings),
@@ -404,7 +413,7 @@ impl Sim {
 
     fn lease_ends(&mut self, key: u64, end: End) {
         let Some(lease) = self.leases.remove(&key) else { return };
-        let end = if self.world.has(&lease.model, &lease.key.id) || end == End::Cancelled {
+        let end = if self.world.answers(&lease.model, &lease.key.id) || end == End::Cancelled {
             end
         } else {
             End::Gone
@@ -433,13 +442,13 @@ impl Sim {
 
     /// Of a list, what matters is in memory.
     fn trace_event(&self, event: &Event) {
-        let Event::Listed(provider, asked, Ok(listed)) = event else {
+        let Event::Listed(provider, asked, Ok((control, listed))) = event else {
             self.trace("", event);
             return;
         };
         let shown: Vec<_> =
             listed.iter().flat_map(|it| &it.instances).map(|it| (&it.id, it.readiness)).collect();
-        self.trace("", &format_args!("Listed({provider:?}, {asked:?}) shows {shown:?}"));
+        self.trace("", &format_args!("Listed({provider:?}, {asked:?}) shows {control:?} {shown:?}"));
     }
 
     fn require(&self, holds: bool, what: &str) {

@@ -14,7 +14,7 @@ use super::llama_server;
 use crate::cli::client::{Presence, http_client, presence};
 use crate::config::Secret;
 use crate::provider::auto::of_kind;
-use crate::provider::{Control, Error, Listed, Locality, ServerKind, detect, openai};
+use crate::provider::{Control, Error, Listed, ServerKind, detect, openai};
 
 /// How long a list may take; LM Studio is slow while it loads.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,8 +89,7 @@ pub(super) async fn probe(configured: &Configured<'_>) -> anyhow::Result<Probed>
 async fn facts(configured: &Configured<'_>, kind: ServerKind) -> anyhow::Result<Probed> {
     let provider = configured.provider;
     let key = provider.key.as_ref().map(|key| key.reveal().to_owned());
-    let locality = if provider.local { Locality::Local } else { Locality::Remote };
-    let server = of_kind(kind, configured.name, &provider.url, key, locality)
+    let server = of_kind(kind, configured.name, &provider.url, key, provider.locality)
         .with_context(|| format!("provider {}", configured.name))?;
     let models = match tokio::time::timeout(TIMEOUT, server.list()).await {
         Ok(Ok(models)) => models,

@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::models::Answered;
 use super::probe::{Facts, Own, Probed, TIMEOUT};
 use super::{llama_server, lmstudio, ollama};
-use crate::provider::{Control, ServerKind};
+use crate::provider::{Control, Locality, ServerKind};
 
 pub(super) const ABOUT: &str = "provider";
 
@@ -90,7 +90,10 @@ fn disagreement(configured: &Configured<'_>, found: ServerKind) -> Option<Findin
 /// A server that can only be listed.
 fn compatible(configured: &Configured<'_>, facts: &Facts) -> Finding {
     let Configured { name, provider, .. } = configured;
-    let place = if provider.local { "" } else { "; what is sent to it leaves your machines" };
+    let place = match provider.locality {
+        Locality::Local => "",
+        Locality::Remote => "; what is sent to it leaves your machines",
+    };
     Finding::ok(
         ABOUT,
         format!(

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use http::Uri;
 
 use super::Problems;
+use crate::config::Provider;
 use crate::config::env::{self, Env};
 use crate::config::file::{self, File};
-use crate::config::{Mode, Provider};
-use crate::provider::{ServerKind, lmstudio, openai};
+use crate::provider::{Locality, ServerKind, lmstudio, openai};
 
 /// Where LM Studio listens unless something else is said.
 pub(super) const LMSTUDIO: &str = "http://127.0.0.1:1234";
@@ -30,73 +30,59 @@ const HOME_DOMAINS: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".
 
 /// All servers by name; at least one.
 pub(super) fn providers(file: &File, env: &Env, problems: &mut Problems) -> BTreeMap<String, Provider> {
-    if file.providers.is_empty() {
-        return [("lmstudio".to_owned(), unwritten(env, problems))].into();
-    }
-    let written = file.providers.iter();
-    let mut providers: BTreeMap<_, _> =
-        written.map(|(name, it)| (name.clone(), provider(name, it, env, problems))).collect();
-    // A file that says only how one server is to be treated leaves its address to the variable that other programs share.
-    if let (Some(base), Some((name, only))) = (&env.openai_api_base, sole(&mut providers))
-        && file.providers.get(name).is_some_and(|it| it.url.is_none())
-    {
-        let shared = unwritten(env, problems);
-        only.url = root(base, only.kind, env::OPENAI_API_BASE, problems);
-        only.local = is_local(&only.url);
-        only.key = only.key.take().or(shared.key);
-    }
-    providers
+    let unwritten = || [("lmstudio".to_owned(), file::Provider::default())].into();
+    let written = if file.providers.is_empty() { unwritten() } else { file.providers.clone() };
+    // The variable that other programs share names one server: the only one, unless its address is written.
+    let shared = env.openai_api_base.as_deref().filter(|_| written.len() == 1);
+    written.iter().map(|(name, it)| (name.clone(), provider(name, it, shared, env, problems))).collect()
 }
 
-fn sole(providers: &mut BTreeMap<String, Provider>) -> Option<(&String, &mut Provider)> {
-    if providers.len() == 1 { providers.iter_mut().next() } else { None }
-}
-
-/// The server that is there with nothing written.
-fn unwritten(env: &Env, problems: &mut Problems) -> Provider {
-    let (url, kind) = match &env.openai_api_base {
-        Some(base) => (base.as_str(), None),
-        None => (LMSTUDIO, Some(ServerKind::LmStudio)),
-    };
-    // A server that only OpenAI's variable names is told OpenAI's key, and LM Studio's token only where there is no other.
-    let openai_key = env.openai_api_key.clone().filter(|_| env.openai_api_base.is_some());
-    let root = root(url, kind, env::OPENAI_API_BASE, problems);
-    Provider {
-        kind,
-        local: is_local(&root),
-        device: device("lmstudio", &root),
-        url: root,
-        key: openai_key.or_else(|| env.lm_api_token.clone()),
-        mode: Mode::Gateway,
-    }
-}
-
-fn provider(name: &str, written: &file::Provider, env: &Env, problems: &mut Problems) -> Provider {
+/// One server; `shared` is the address that it has where none is written.
+fn provider(
+    name: &str,
+    written: &file::Provider,
+    shared: Option<&str>,
+    env: &Env,
+    problems: &mut Problems,
+) -> Provider {
     let path = format!("providers.{name}");
     if name.contains('/') || name.is_empty() {
         problems.add(&path, "a provider's name is part of its models' ids: no slash in it");
     }
-    let kind = written.kind.map(ServerKind::from);
-    let usual = match kind {
-        Some(ServerKind::LmStudio) => LMSTUDIO,
-        Some(ServerKind::LlamaServer) => LLAMA_SERVER,
-        Some(ServerKind::Ollama) => OLLAMA,
-        None if name == "lmstudio" || env.openai_api_base.is_some() => LMSTUDIO,
-        None | Some(ServerKind::OpenAi) => "",
+    let shared = shared.filter(|_| written.url.is_none());
+    let written_kind = written.kind.map(ServerKind::from);
+    let is_usual_lmstudio = name == "lmstudio" && written.url.is_none() && shared.is_none();
+    let kind = written_kind.or(is_usual_lmstudio.then_some(ServerKind::LmStudio));
+    let root = match (shared, written.url.as_deref().or(usual(kind))) {
+        (Some(url), _) => root(url, kind, env::OPENAI_API_BASE, problems),
+        (None, Some(url)) => root(url, kind, &format!("{path}.url"), problems),
+        (None, None) => {
+            problems
+                .add(&format!("{path}.url"), "a server of this kind has no usual address: write its `url`");
+            String::new()
+        }
     };
-    let url = written.url.as_deref().unwrap_or(usual);
-    if url.is_empty() {
-        problems.add(&format!("{path}.url"), "a server of this kind has no usual address: write its `url`");
-    }
-    let root = root(if url.is_empty() { LMSTUDIO } else { url }, kind, &format!("{path}.url"), problems);
+    // A server that only OpenAI's variable names is told OpenAI's key, and LM Studio's token only where there is no other.
+    let openai_key = || env.openai_api_key.clone().filter(|_| shared.is_some());
     let token = || env.lm_api_token.clone().filter(|_| matches!(kind, None | Some(ServerKind::LmStudio)));
+    let is_local = written.local.unwrap_or_else(|| is_local(&root));
     Provider {
         kind,
-        local: written.local.unwrap_or_else(|| is_local(&root)),
+        locality: if is_local { Locality::Local } else { Locality::Remote },
         device: written.device.clone().unwrap_or_else(|| device(name, &root)),
         url: root,
-        key: written.key.clone().or_else(token),
+        key: written.key.clone().or_else(openai_key).or_else(token),
         mode: written.residency,
+    }
+}
+
+/// Where a server of this kind listens unless something else is said.
+fn usual(kind: Option<ServerKind>) -> Option<&'static str> {
+    match kind? {
+        ServerKind::LmStudio => Some(LMSTUDIO),
+        ServerKind::LlamaServer => Some(LLAMA_SERVER),
+        ServerKind::Ollama => Some(OLLAMA),
+        ServerKind::OpenAi => None,
     }
 }
 
@@ -169,7 +155,7 @@ impl From<file::Kind> for ServerKind {
 mod tests {
     use super::*;
     use crate::config::resolve::resolve;
-    use crate::config::{Overrides, Secret};
+    use crate::config::{Mode, Overrides, Secret};
 
     fn read(text: &str, env: &Env) -> BTreeMap<String, Provider> {
         let file: File = toml::from_str(text).unwrap();
@@ -199,6 +185,14 @@ mod tests {
         assert_eq!((provider.url.as_str(), &provider.key), ("http://other:1", &None));
         let half = &read("[providers.lmstudio]\nresidency = \"provider\"", &env("http://box:99"))["lmstudio"];
         assert_eq!((half.url.as_str(), half.mode), ("http://box:99", Mode::Provider));
+        let shared = Env { lm_api_token: Some(Secret::new("t")), ..env("https://api.example.com/v1") };
+        let cloud = &read("[providers.mine]\nlocal = true", &shared)["mine"];
+        assert_eq!((cloud.device.as_str(), cloud.locality), ("mine", Locality::Local));
+        assert_eq!(
+            cloud.key,
+            Some(Secret::new("k")),
+            "a server that OpenAI's variable names gets OpenAI's key"
+        );
     }
 
     #[test]
@@ -214,6 +208,27 @@ mod tests {
         }
         let cloud = "[providers.cloud]\nkind = \"openai\"\nurl = \"https://api.example.com\"";
         assert_eq!(read(cloud, &env(None))["cloud"].key, None);
+    }
+
+    #[test]
+    fn an_address_tells_whether_it_is_on_the_users_machines() {
+        let local =
+            ["http://127.0.0.1:1", "http://LOCALHOST", "http://[::1]:1", "http://192.168.1.7", "http://box"];
+        let remote = ["https://localhost.example.com", "https://8.8.8.8", "https://api.example.com/v1"];
+        for (url, is_there) in local.map(|url| (url, true)).into_iter().chain(remote.map(|url| (url, false)))
+        {
+            assert_eq!(is_local(url), is_there, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_server_without_an_address_is_one_error() {
+        for text in ["[providers.mine]", "[providers.mine]\nkind = \"openai\""] {
+            let file: File = toml::from_str(text).unwrap();
+            let problems = resolve(file, &Env::default(), &Overrides::default(), None).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert_eq!(problems[0].key.as_deref(), Some("providers.mine.url"));
+        }
     }
 
     #[test]
@@ -237,15 +252,15 @@ mod tests {
         let providers = read(text, &Env::default());
         let found: Vec<_> = providers
             .iter()
-            .map(|(name, it)| (name.as_str(), it.url.as_str(), it.device.as_str(), it.local))
+            .map(|(name, it)| (name.as_str(), it.url.as_str(), it.device.as_str(), it.locality))
             .collect();
         let expected = [
-            ("box", "http://192.168.1.7:1234", "box", true),
-            ("cloud", "https://api.example.com/openai", "cloud", false),
-            ("llama", "http://127.0.0.1:8080", "local", true),
-            ("lmstudio", "http://127.0.0.1:1234", "local", true),
-            ("second", "http://box.lan:8080", "box", true),
-            ("unknown", "https://example.com/api", "unknown", true),
+            ("box", "http://192.168.1.7:1234", "box", Locality::Local),
+            ("cloud", "https://api.example.com/openai", "cloud", Locality::Remote),
+            ("llama", "http://127.0.0.1:8080", "local", Locality::Local),
+            ("lmstudio", "http://127.0.0.1:1234", "local", Locality::Local),
+            ("second", "http://box.lan:8080", "box", Locality::Local),
+            ("unknown", "https://example.com/api", "unknown", Locality::Local),
         ];
         assert_eq!(found, expected);
         assert_eq!(devices(&providers), ["local", "box", "cloud", "unknown"]);

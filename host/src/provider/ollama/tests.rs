@@ -206,6 +206,8 @@ async fn errors_are_told_apart() {
 fn a_time_centuries_away_is_no_time_to_live() {
     let soon = jiff::Timestamp::now() + Duration::from_secs(300);
     assert!(remaining(&soon.to_string()).is_some_and(|left| left <= Duration::from_secs(300)));
+    let just_past = jiff::Timestamp::now() - Duration::from_secs(300);
+    assert_eq!(remaining(&just_past.to_string()), Some(Duration::ZERO), "it goes as soon as it is idle");
     for never in ["2318-03-04T05:06:07.89+01:00", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "soon"] {
         assert_eq!(remaining(never), None, "{never}");
     }

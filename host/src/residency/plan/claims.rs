@@ -187,8 +187,10 @@ impl Planner {
 
     /// The model joins the baseline with this instance's settings, and what it displaced leaves it.
     pub(super) fn choose(&mut self, model: &ModelId, instance: &InstanceKey, place: Place) {
-        let ours = self.instances.get(instance).filter(|held| !held.unmanaged);
-        let Some(held) = ours else { return };
+        let Some(held) = self.instances.get(instance) else { return };
+        if self.looks_after_itself(instance.provider) {
+            return;
+        }
         let (kind, mut settings) = (held.kind, held.settings);
         if self.of_model(model).count() > 1 {
             let contexts = self.of_model(model).filter_map(|(_, held)| held.settings.context_length);
@@ -220,7 +222,7 @@ impl Planner {
         ended.gate.leave();
         let now = self.now;
         let of_it = self.instances.values_mut().filter(|held| Arc::ptr_eq(&held.gate, &ended.gate));
-        of_it.filter_map(|held| held.lapse.as_mut()).for_each(|lapse| lapse.idle_since = now);
+        of_it.for_each(|held| held.was_used(now));
         if self.shutdown.is_none() {
             self.turns.ended(self.now, ended, &self.config);
         }

@@ -19,7 +19,9 @@ use super::server::{InstanceKey, LinkState, ProviderIndex};
 use super::swap::{Step, Swap};
 use super::{Durability, Effect, Loss, Mark, Mutant, Planner};
 use crate::id::{InstanceId, ModelId};
-use crate::residency::record::{DueRecord, InstanceRecord, Kept, KnownModel, LostName, Owner, Record, Seen};
+use crate::residency::record::{
+    DueRecord, InstanceRecord, Kept, KnownModel, LostName, OrphanRecord, Owner, Record, Seen,
+};
 
 /// What is written, and what was found written.
 #[derive(Debug, Default)]
@@ -50,6 +52,16 @@ struct Found {
     /// It was at rest: whatever is in memory now is what is due, unless nothing is.
     was_at_rest: bool,
     started: Instant,
+}
+
+/// An instance that is displaced for a while, as far as a load cannot bring it back.
+#[derive(Debug)]
+struct Parting {
+    model: ModelId,
+    id: InstanceId,
+    /// What is left of its time to live.
+    rest: Option<Duration>,
+    loss: Option<Loss>,
 }
 
 /// How long an unload that was under way at the end of a life before may still have its effect.
@@ -85,12 +97,12 @@ impl Planner {
         }
         self.published_is_stale = true;
         if let Some(record) = kept.record {
-            self.resume_record(record);
+            self.resume_record(record, kept.age);
         }
         self
     }
 
-    fn resume_record(&mut self, record: Record) {
+    fn resume_record(&mut self, record: Record, age: Duration) {
         let is_here = |model: &ModelId| self.provider_of(model).is_some();
         let name = |it: &InstanceRecord| (it.model.clone(), it.id.clone());
         let instances = || record.ours.iter().chain(&record.going).filter(|it| is_here(&it.model));
@@ -104,10 +116,12 @@ impl Planner {
             was_at_rest: record.is_at_rest,
             started: self.now,
         };
-        let orphans: Vec<ModelId> =
-            loading.chain(record.orphans.iter().filter(|it| is_here(it)).cloned()).collect();
+        let longest = self.config.load_timeout;
+        let orphans = record.orphans.iter().filter(|it| is_here(&it.model));
+        let orphans = orphans.map(|it| (it.model.clone(), it.left.saturating_sub(age).min(longest)));
+        let orphans: Vec<_> = orphans.chain(loading.map(|model| (model, longest))).collect();
         let due: Vec<DueRecord> = record.baseline.iter().filter(|due| is_here(&due.model)).cloned().collect();
-        orphans.into_iter().for_each(|model| self.note_orphan(model));
+        self.orphans.extend(orphans.into_iter().map(|(model, left)| (model, self.now + left)));
         for DueRecord { model, kind, settings, ttl } in due {
             self.baseline.choose(Due { model, kind, settings, ttl }, Place::Last);
         }
@@ -153,7 +167,7 @@ impl Planner {
         self.durable.found.as_ref().map(|found| found.started + LIST_LAG)
     }
 
-    /// A provider was heard of: when that was the last of them, it shows whether the old baseline still holds.
+    /// A provider listed what it has: what was ours shows now, or was lost.
     pub(super) fn look_at_record(&mut self, provider: ProviderIndex) {
         if let Some(mut found) = self.durable.found.take() {
             let is_shown = |model: &ModelId| self.of_model(model).next().is_some();
@@ -167,13 +181,17 @@ impl Planner {
         if self.is_recovering() {
             self.want_list_in(provider, RELIST_FIRST);
         }
+    }
+
+    /// When the last provider was heard of it shows whether the baseline of the life before still holds; from then on it
+    /// is an ordinary one, which only choices change.
+    pub(super) fn look_whether_it_rested(&mut self) {
         let knows_all = self.knows_all();
         let Some(found) = self.durable.found.as_mut().filter(|found| found.was_at_rest && knows_all) else {
             return;
         };
-        // From here on it is an ordinary baseline, which only choices change.
         found.was_at_rest = false;
-        if self.instances.values().all(|held| held.unmanaged) {
+        if self.instances.keys().all(|key| self.looks_after_itself(key.provider)) {
             return;
         }
         let is_gone = |due: &&Due| self.is_served(&due.model) && !self.is_resident(&due.model);
@@ -187,8 +205,6 @@ impl Planner {
 impl Planner {
     /// Writes the swap down before it touches memory; it goes on when that is durable, or known not to be.
     pub(super) fn begin_recording(&mut self, mut swap: Swap) -> Option<Swap> {
-        let victims = swap.victims.clone();
-        victims.iter().for_each(|key| self.note_displaced(key));
         self.durable.marks += 1;
         let mark = Mark(self.durable.marks);
         swap.step = Step::Recording(mark);
@@ -246,34 +262,48 @@ impl Planner {
     fn record(&self, aside: Option<&Swap>) -> Record {
         let lanes = self.lanes().iter().filter_map(|lane| self.lane(*lane).swap.as_ref());
         let swaps: Vec<&Swap> = lanes.chain(aside).filter(|swap| swap.step.is_recorded()).collect();
-        let going = swaps.iter().flat_map(|swap| &swap.victims);
-        let going = going.filter_map(|key| Some(self.instances.get(key)?.describe(key)));
+        let victims = || swaps.iter().flat_map(|swap| &swap.victims);
+        let going = victims().filter_map(|key| Some(self.instances.get(key)?.describe(key)));
         let gone = self.tombs.values().map(|tomb| tomb.was.clone());
         let loading = swaps.iter().filter_map(|swap| swap.goal.model());
         let is_ours = |held: &Held| held.owner == Owner::Gateway;
         let ours = self.instances.iter().filter(|(_, held)| is_ours(held));
-        let ours: Vec<InstanceRecord> =
-            ours.map(|(key, held)| held.describe(key)).chain(self.ours_before()).collect();
-        let due = self.baseline.iter().map(|due| DueRecord {
-            model: due.model.clone(),
-            kind: due.kind,
-            settings: due.settings,
-            ttl: due.ttl,
-        });
-        let is_left_over = |held: &Held| held.owner == Owner::Gateway && !self.is_due(&held.model);
-        let rests = self.servers.iter().all(|server| server.link.state == LinkState::Up)
-            && self.is_quiet()
-            && self.lanes().iter().all(|lane| self.is_at_rest(*lane))
-            && !self.instances.values().any(is_left_over);
+        let ours = ours.map(|(key, held)| held.describe(key)).chain(self.ours_before());
+        // What is about to go is written down as it will be when it has gone.
+        let parting: Vec<Parting> = victims().filter_map(|key| self.parting(key)).collect();
+        let mut names = self.durable.names.clone();
+        parting.iter().filter_map(Parting::lost_name).for_each(|lost| remember_name(&mut names, lost));
+        let left = |until: &Instant| whole_minutes(until.saturating_duration_since(self.now));
+        let orphans = self.orphans.iter();
         Record {
-            baseline: due.collect(),
-            ours,
+            baseline: self.due_records(&parting),
+            ours: ours.collect(),
             going: going.chain(gone).collect(),
             loading: loading.cloned().collect(),
-            orphans: self.orphans.keys().cloned().collect(),
-            names: self.durable.names.clone(),
-            is_at_rest: rests && aside.is_none(),
+            orphans: orphans
+                .map(|(model, until)| OrphanRecord { model: model.clone(), left: left(until) })
+                .collect(),
+            names,
+            is_at_rest: self.rests() && aside.is_none(),
         }
+    }
+
+    fn due_records(&self, parting: &[Parting]) -> Vec<DueRecord> {
+        let records = self.baseline.iter().map(|due| {
+            let parts = parting.iter().find(|it| it.model == due.model);
+            let ttl = parts.map_or(due.ttl, |it| it.rest);
+            DueRecord { model: due.model.clone(), kind: due.kind, settings: due.settings, ttl }
+        });
+        records.filter(|due| due.ttl != Some(Duration::ZERO)).collect()
+    }
+
+    /// What is due is in memory everywhere, and nothing else of ours.
+    fn rests(&self) -> bool {
+        let is_left_over = |held: &Held| held.owner == Owner::Gateway && !self.is_due(&held.model);
+        self.servers.iter().all(|server| server.link.state == LinkState::Up)
+            && self.is_quiet()
+            && self.lanes().iter().all(|lane| self.is_at_rest(*lane))
+            && !self.instances.values().any(is_left_over)
     }
 
     /// What was ours in the life before, and has not been looked for with success or in vain in this one.
@@ -287,6 +317,29 @@ impl Planner {
                 seen: if found.awaited.contains(model) { Seen::Told } else { Seen::Listed },
             })
         })
+    }
+}
+
+/// The newest are kept.
+fn remember_name(names: &mut Vec<LostName>, lost: LostName) {
+    names.retain(|it| it.name != lost.name);
+    let too_many = (names.len() + 1).saturating_sub(NAMES);
+    names.drain(..too_many);
+    names.push(lost);
+}
+
+/// Rounded up: the record need not be written anew with every second.
+fn whole_minutes(left: Duration) -> Duration {
+    Duration::from_secs((left.as_secs() / 60 + 1) * 60)
+}
+
+// === impl Parting ===
+
+impl Parting {
+    /// A name that nothing but a person can give.
+    fn lost_name(&self) -> Option<LostName> {
+        (self.loss == Some(Loss::NameAndSettings))
+            .then(|| LostName { name: self.id.clone(), model: self.model.clone() })
     }
 }
 
@@ -308,30 +361,31 @@ impl Held {
 // === impl Planner: what a load cannot bring back ===
 
 impl Planner {
-    /// The instance is about to go: what its model's next load cannot give it is said, or remembered in its place.
-    fn note_displaced(&mut self, key: &InstanceKey) {
-        let Some(held) = self.instances.get(key) else { return };
-        let (model, owner, rest) = (held.model.clone(), held.owner, held.rest(self.now));
-        if !self.is_due(&model) {
-            return;
+    /// What a load cannot bring back of this instance; none where nothing would bring it back.
+    fn parting(&self, key: &InstanceKey) -> Option<Parting> {
+        let held = self.instances.get(key).filter(|held| self.is_due(&held.model))?;
+        let (model, id) = (held.model.clone(), key.id.clone());
+        let is_own_name = id.as_str() == model.key()
+            || id.as_str().strip_prefix(model.key()).is_some_and(|rest| rest.starts_with(':'));
+        let loss = match held.owner {
+            Owner::Gateway => None,
+            Owner::SomeoneElse if is_own_name => Some(Loss::Settings),
+            Owner::SomeoneElse => Some(Loss::NameAndSettings),
+        };
+        Some(Parting { model, id, rest: held.rest(self.now), loss })
+    }
+
+    /// The instance goes now: what its model's next load cannot give it is said, or remembered in its place.
+    pub(super) fn note_parting(&mut self, key: &InstanceKey) {
+        let Some(parting) = self.parting(key) else { return };
+        match parting.rest {
+            Some(Duration::ZERO) => self.baseline.remove(&parting.model),
+            rest => self.baseline.set_ttl(&parting.model, rest),
         }
-        match rest {
-            Some(Duration::ZERO) => self.baseline.remove(&model),
-            rest => self.baseline.set_ttl(&model, rest),
+        parting.lost_name().into_iter().for_each(|lost| remember_name(&mut self.durable.names, lost));
+        if let Some(loss) = parting.loss {
+            self.effects.push(Effect::Lost(parting.model, parting.id, loss));
         }
-        if owner == Owner::Gateway {
-            return;
-        }
-        let is_own_name = key.id.as_str() == model.key()
-            || key.id.as_str().strip_prefix(model.key()).is_some_and(|rest| rest.starts_with(':'));
-        if !is_own_name {
-            self.durable.names.retain(|it| it.name != key.id);
-            let too_many = (self.durable.names.len() + 1).saturating_sub(NAMES);
-            self.durable.names.drain(..too_many);
-            self.durable.names.push(LostName { name: key.id.clone(), model: model.clone() });
-        }
-        let loss = if is_own_name { Loss::Settings } else { Loss::NameAndSettings };
-        self.effects.push(Effect::Lost(model, key.id.clone(), loss));
     }
 
     /// Somebody uses the name again.

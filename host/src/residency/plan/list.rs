@@ -13,10 +13,10 @@ use super::memory::{Held, Known, Owner, Seen, State};
 use super::pace::Pace;
 use super::server::{InstanceKey, LinkState, ProviderIndex};
 use super::swap::Step;
-use super::{Asked, Effect, Mutant, Notice, Planner, Tomb};
+use super::{Asked, Effect, Inventory, Mutant, Notice, Planner, Tomb};
 use crate::id::{InstanceId, ModelId};
 use crate::model::Kind;
-use crate::provider::{Control, Error, Listed, Readiness, Resident, Settings};
+use crate::provider::{Control, Error, Listed, Readiness, Resident};
 use crate::residency::claim::{Reason, Refused};
 use crate::residency::gate::{Ends, Gate, Newcomers};
 
@@ -112,7 +112,7 @@ impl Planner {
         &mut self,
         provider: ProviderIndex,
         asked: Asked,
-        result: Result<Vec<Listed>, Error>,
+        result: Result<Inventory, Error>,
     ) {
         let Some(link) = self.link_mut(provider) else { return };
         if link.asking == Some(asked) {
@@ -122,9 +122,10 @@ impl Planner {
             link.wanted = None;
         }
         match result {
-            Ok(listed) => self.on_good_list(provider, asked, listed),
+            Ok((control, listed)) => self.on_good_list(provider, asked, control, listed),
             Err(error) => self.on_failed_list(provider, &error),
         }
+        self.look_whether_it_rested();
     }
 
     fn on_failed_list(&mut self, provider: ProviderIndex, error: &Error) {
@@ -159,8 +160,9 @@ impl Planner {
         self.refuse_all(&refused, |planner, waiter| planner.provider_of(waiter.model()) == Some(provider));
     }
 
-    fn on_good_list(&mut self, provider: ProviderIndex, asked: Asked, listed: Vec<Listed>) {
+    fn on_good_list(&mut self, provider: ProviderIndex, asked: Asked, control: Control, listed: Vec<Listed>) {
         let now = self.now;
+        self.set_control(provider, control);
         let Some(link) = self.link_mut(provider) else { return };
         let before = std::mem::replace(&mut link.state, LinkState::Up);
         let is_first = link.listed.is_none();
@@ -170,15 +172,28 @@ impl Planner {
         self.published_is_stale |= before != LinkState::Up;
         self.changed |= before != LinkState::Up;
         let residents = self.take_models(provider, listed, is_first);
-        if self.server(provider).is_some_and(|server| server.control == Control::ListOnly) {
-            self.take_all_as_resident(provider, asked, residents);
-            // Nothing of it is ours, and still it may be what a swap waits to hear of, or the last that was not heard of.
-            self.look_at_record(provider);
-            for lane in self.lanes() {
-                self.swap_on_list(*lane, provider, asked, &BTreeSet::new());
+        let shown = match control {
+            Control::Full => self.take_residents(provider, asked, residents, (&before, is_first)),
+            Control::ListOnly => {
+                self.take_all_as_resident(provider, asked, residents);
+                BTreeSet::new()
             }
-            return;
+        };
+        // Also where nothing of it is ours: a swap may wait to hear of it, and the record for the last to be heard of.
+        self.look_at_record(provider);
+        for lane in self.lanes() {
+            self.swap_on_list(*lane, provider, asked, &shown);
         }
+    }
+
+    /// What a provider holds whose memory is ours to look after. Says which instances were shown.
+    fn take_residents(
+        &mut self,
+        provider: ProviderIndex,
+        asked: Asked,
+        residents: Vec<(ModelId, Kind, Resident)>,
+        (before, is_first): (&LinkState, bool),
+    ) -> BTreeSet<InstanceKey> {
         let key_of = |resident: &Resident| InstanceKey { provider, id: resident.id.clone() };
         let shown: BTreeSet<InstanceKey> =
             residents.iter().map(|(_, _, resident)| key_of(resident)).collect();
@@ -188,7 +203,7 @@ impl Planner {
             if self.is_outdated(asked, &key) || self.refresh(asked, &key, &model, &resident) {
                 continue;
             }
-            let is_news = before != LinkState::Unknown;
+            let is_news = *before != LinkState::Unknown;
             let owner = self.adopt(asked, &key, (&model, kind), resident, is_news);
             let is_new = owner == Some(Owner::SomeoneElse) && !self.was_going(&model, &key.id);
             if is_new || (owner.is_some() && is_first && self.rested_before()) {
@@ -197,14 +212,8 @@ impl Planner {
                 chosen.push((model, key, place));
             }
         }
-        self.drop_absent(provider, asked, &before, &shown);
-        // Once a list has shown that something is gone, what shows under its name is something new.
-        let lasts = |key: &InstanceKey, tomb: &Tomb| {
-            key.provider != provider || asked < tomb.asked_after || shown.contains(key)
-        };
-        let tombs = self.tombs.len();
-        self.tombs.retain(|key, tomb| lasts(key, tomb));
-        self.published_is_stale |= self.tombs.len() != tombs;
+        self.drop_absent(provider, asked, before, &shown);
+        self.drop_tombs(provider, asked, &shown);
         // Only now is it known what they displaced. At the first list they are what the baseline begins with.
         for (model, key, place) in chosen {
             self.choose(&model, &key, place);
@@ -214,10 +223,17 @@ impl Planner {
         if self.instances.iter().any(is_loading) {
             self.want_list_in(provider, RELIST_LOADING);
         }
-        self.look_at_record(provider);
-        for lane in self.lanes() {
-            self.swap_on_list(*lane, provider, asked, &shown);
-        }
+        shown
+    }
+
+    /// Once a list has shown that something is gone, what shows under its name is something new.
+    fn drop_tombs(&mut self, provider: ProviderIndex, asked: Asked, shown: &BTreeSet<InstanceKey>) {
+        let lasts = |key: &InstanceKey, tomb: &Tomb| {
+            key.provider != provider || asked < tomb.asked_after || shown.contains(key)
+        };
+        let tombs = self.tombs.len();
+        self.tombs.retain(|key, tomb| lasts(key, tomb));
+        self.published_is_stale |= self.tombs.len() != tombs;
     }
 
     /// Facts of models; returns their instances. The same key may be listed more than once, by variant.
@@ -322,23 +338,14 @@ impl Planner {
         let owner = if is_ours { Owner::Gateway } else { Owner::SomeoneElse };
         let limit = resident.parallel.map_or(u32::MAX, std::num::NonZeroU32::get);
         let held = Held {
-            model: model.clone(),
-            kind,
             gate: Arc::new(Gate::new(limit)),
             state: State::of(resident.readiness),
             settings: resident.settings,
-            owner,
-            unmanaged: false,
-            context_is_final: false,
-            closing: false,
-            batch: BTreeSet::new(),
-            spared_until: None,
-            known_since: asked,
             lag_until: if is_our_load { self.now + LIST_LAG } else { self.now },
-            doubted: None,
             seen: if resident.readiness == Readiness::Ready { Seen::Listed } else { Seen::Told },
             ttl: resident.remaining_ttl.map(|ttl| (ttl, self.now)),
             lapse: if is_ours { self.lapse_of(model) } else { None },
+            ..Held::new(model.clone(), kind, owner, asked, self.now)
         };
         self.instances.insert(key.clone(), held);
         (self.published_is_stale, self.changed) = (true, true);
@@ -386,77 +393,14 @@ impl Planner {
     /// Forgets an instance that is not in memory any more.
     pub(super) fn remove_instance(&mut self, key: &InstanceKey) {
         let Some(held) = self.instances.remove(key) else { return };
+        for lane in self.lanes() {
+            let swap = self.lane_mut(*lane).swap.iter_mut();
+            swap.for_each(|swap| swap.victims.retain(|it| it != key));
+        }
         held.gate.set(Newcomers::Ask, Ends::Told);
         self.effects.push(Effect::Notice(Notice::Unloaded(held.model, key.id.clone())));
         self.published_is_stale = true;
         self.changed = true;
-    }
-
-    /// Whether the provider's memory is ours to look after; found out with every list. What was taken as the provider's
-    /// own is forgotten when it is not any more, and the other way round.
-    pub(in crate::residency) fn set_control(&mut self, provider: ProviderIndex, control: Control) {
-        let Some(server) = self.servers.get_mut(provider.0).filter(|server| server.control != control) else {
-            return;
-        };
-        server.control = control;
-        server.holds.clear();
-        let its = self.instances.keys().filter(|key| key.provider == provider).cloned();
-        for key in its.collect::<Vec<_>>() {
-            self.remove_instance(&key);
-        }
-    }
-
-    /// A provider that looks after its memory itself: every listed model counts as resident, under its own key.
-    fn take_all_as_resident(
-        &mut self,
-        provider: ProviderIndex,
-        asked: Asked,
-        residents: Vec<(ModelId, Kind, Resident)>,
-    ) {
-        self.note_what_it_holds(provider, residents);
-        let order = self.server(provider).map(|server| server.order.as_slice()).unwrap_or_default();
-        let models: Vec<(ModelId, Kind)> =
-            order.iter().map(|model| (model.clone(), self.kind_of(model))).collect();
-        let is_listed = |held: &Held| models.iter().any(|(model, _)| *model == held.model);
-        self.instances.retain(|key, held| key.provider != provider || is_listed(held));
-        for (model, kind) in models {
-            let key = InstanceKey { provider, id: InstanceId::new(model.key()) };
-            let held = self.instances.entry(key).or_insert_with(|| Held {
-                model,
-                kind,
-                gate: Arc::new(Gate::new(u32::MAX)),
-                state: State::Ready,
-                settings: Settings::default(),
-                owner: Owner::SomeoneElse,
-                unmanaged: true,
-                context_is_final: true,
-                closing: false,
-                batch: BTreeSet::new(),
-                spared_until: None,
-                known_since: Asked(0),
-                lag_until: self.now,
-                doubted: None,
-                seen: Seen::Listed,
-                ttl: None,
-                lapse: None,
-            });
-            held.doubted.take_if(|doubted| *doubted <= asked);
-        }
-    }
-}
-
-impl Planner {
-    /// What such a provider holds at the moment is the best that a request without a model can be sent to. One that shows
-    /// everything as resident says nothing by it.
-    fn note_what_it_holds(&mut self, provider: ProviderIndex, residents: Vec<(ModelId, Kind, Resident)>) {
-        let mut holds: Vec<ModelId> = residents.into_iter().map(|(model, ..)| model).collect();
-        holds.dedup();
-        let Some(server) = self.servers.get_mut(provider.0) else { return };
-        if holds.len() == server.order.len() {
-            holds.clear();
-        }
-        self.published_is_stale |= server.holds != holds;
-        server.holds = holds;
     }
 }
 

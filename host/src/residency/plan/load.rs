@@ -117,7 +117,7 @@ impl Planner {
         }
         let message = format!("{key} was loaded in the place of {}", model.key());
         self.note_orphan(named);
-        Err(Error::Malformed(message))
+        Err(Error::WrongModel(message))
     }
 
     /// A load that was lost track of: it may be there, still loading, or have come to nothing.
@@ -159,23 +159,13 @@ impl Planner {
             None => Arc::new(Gate::new(limit)),
         };
         let held = Held {
-            model: model.clone(),
-            kind: self.kind_of(model),
             gate,
-            state: State::Ready,
             settings: loaded.settings,
-            owner: Owner::Gateway,
-            unmanaged: false,
             context_is_final: is_final,
-            closing: false,
-            batch: BTreeSet::new(),
-            spared_until: None,
-            known_since,
             lag_until: self.now + LIST_LAG,
-            doubted: None,
             seen: Seen::Told,
-            ttl: None,
             lapse: self.lapse_of(model),
+            ..Held::new(model.clone(), self.kind_of(model), Owner::Gateway, known_since, self.now)
         };
         self.tombs.remove(&key);
         self.instances.insert(key.clone(), held);

@@ -37,8 +37,6 @@ pub(super) struct Held {
     pub(super) state: State,
     pub(super) settings: Settings,
     pub(super) owner: Owner,
-    /// The provider looks after its memory itself: it counts as resident and takes no room of ours.
-    pub(super) unmanaged: bool,
     /// A reload would not bring more context.
     pub(super) context_is_final: bool,
     /// A swap waits for its leases to end.
@@ -54,7 +52,7 @@ pub(super) struct Held {
     /// An exchange was told that it is not there; the list asked for then decides.
     pub(super) doubted: Option<Asked>,
     pub(super) seen: Seen,
-    /// What its provider says is left of its time to live, and when it said so.
+    /// What its provider says is left of its time to live, and since when: it said so, or it was used.
     pub(super) ttl: Option<(Duration, Instant)>,
     pub(super) lapse: Option<Lapse>,
 }
@@ -81,6 +79,29 @@ pub(super) struct Lapse {
 // === impl Held ===
 
 impl Held {
+    /// An instance that answers, of which nothing is known but what it is; lists asked for before `known_since` do not
+    /// show it.
+    pub(super) fn new(model: ModelId, kind: Kind, owner: Owner, known_since: Asked, now: Instant) -> Self {
+        Self {
+            model,
+            kind,
+            gate: Arc::new(Gate::new(u32::MAX)),
+            state: State::Ready,
+            settings: Settings::default(),
+            owner,
+            context_is_final: false,
+            closing: false,
+            batch: BTreeSet::new(),
+            spared_until: None,
+            known_since,
+            lag_until: now,
+            doubted: None,
+            seen: Seen::Listed,
+            ttl: None,
+            lapse: None,
+        }
+    }
+
     /// It answers, and nothing speaks against new leases.
     pub(super) fn admits(&self) -> bool {
         self.state == State::Ready && !self.closing && self.doubted.is_none()
@@ -101,6 +122,12 @@ impl Held {
     /// When it goes, if it stays idle, for want of more time to live; none where its provider keeps that time.
     pub(super) fn lapses(&self) -> Option<Instant> {
         self.lapse.map(|lapse| lapse.idle_since + lapse.rest)
+    }
+
+    /// An exchange with it ended: what it may still be idle for begins anew.
+    pub(super) fn was_used(&mut self, now: Instant) {
+        self.ttl.iter_mut().for_each(|(_, since)| *since = now);
+        self.lapse.iter_mut().for_each(|lapse| lapse.idle_since = now);
     }
 
     /// It is alone with nobody inside.
@@ -214,7 +241,7 @@ impl Planner {
             let open = held.admits()
                 && self.is_up(key.provider)
                 && self.shutdown.is_none()
-                && (self.is_due(&held.model) || held.unmanaged)
+                && (self.is_due(&held.model) || self.looks_after_itself(key.provider))
                 && !waited_for();
             let ends = if held.lapse.is_some() { Ends::Told } else { ends };
             held.gate.set(if open { Newcomers::Enter } else { Newcomers::Ask }, ends);

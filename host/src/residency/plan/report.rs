@@ -29,11 +29,15 @@ impl Planner {
         all.filter_map(|id| Some(self.describe(id, self.models.get(id)?))).collect()
     }
 
-    /// What is due at rest, the one chosen last being last; before it what providers hold that look after their memory
-    /// themselves.
+    /// What is due at rest, the one chosen last being last.
     pub(in crate::residency) fn due(&self) -> Vec<ModelId> {
-        let held = self.servers.iter().flat_map(|server| server.holds.iter().cloned());
-        held.chain(self.baseline.iter().map(|due| due.model.clone())).collect()
+        self.baseline.iter().map(|due| due.model.clone()).collect()
+    }
+
+    /// What providers hold in memory that answer and look after it themselves.
+    pub(in crate::residency) fn held_elsewhere(&self) -> Vec<ModelId> {
+        let up = self.servers.iter().filter(|server| server.link.state == LinkState::Up);
+        up.flat_map(|server| server.holds.iter().cloned()).collect()
     }
 
     fn describe(&self, id: &ModelId, known: &Known) -> Model {

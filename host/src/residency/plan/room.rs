@@ -100,7 +100,9 @@ impl Planner {
     /// one looks after itself is none of ours.
     pub(super) fn of_lane(&self, lane: Lane) -> impl Iterator<Item = (&InstanceKey, &Held)> {
         self.instances.iter().filter(move |(key, held)| {
-            self.lane_of(held.kind) == lane && self.is_up(key.provider) && !held.unmanaged
+            self.lane_of(held.kind) == lane
+                && self.is_up(key.provider)
+                && !self.looks_after_itself(key.provider)
         })
     }
 }

@@ -116,6 +116,17 @@ impl Planner {
         self.server(provider).is_some_and(|server| server.link.state == LinkState::Up)
     }
 
+    /// The provider looks after its memory itself: all it lists counts as resident, takes no room of ours, is never due
+    /// and gets no effect.
+    pub(super) fn looks_after_itself(&self, provider: ProviderIndex) -> bool {
+        self.server(provider).is_some_and(|server| server.control == Control::ListOnly)
+    }
+
+    /// The same of the model's provider.
+    pub(super) fn is_looked_after(&self, model: &ModelId) -> bool {
+        self.provider_of(model).is_some_and(|provider| self.looks_after_itself(provider))
+    }
+
     /// The model's provider answers, as far as we know.
     pub(super) fn is_served(&self, model: &ModelId) -> bool {
         self.link_of(model) == Some(&LinkState::Up)

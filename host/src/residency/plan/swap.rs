@@ -1,4 +1,5 @@
-//! The swap, a transaction (rule 12): close → drain → unload → confirm gone → load → grant. One at a time in a lane.
+//! The swap, a transaction (rule 12): close → drain → write down → unload → confirm gone → load → grant. One at a time
+//! in a lane.
 //!
 //! Until an unload is sent it can be dropped without a trace. After that every way out leaves a state from which the
 //! next decision, or the way back to the baseline, can go on: a swap that fails ends, and nothing waits for it.
@@ -244,9 +245,9 @@ impl Planner {
         swap.timings.drained = (!drained.is_zero()).then_some(drained);
         swap.step = Step::Unloading;
         swap.since = self.now;
-        swap.victims.retain(|key| self.instances.contains_key(key));
         self.published_is_stale = true;
         for key in &swap.victims {
+            self.note_parting(key);
             if let Some(held) = self.instances.get_mut(key) {
                 held.state = State::Unloading;
                 self.effects.push(Effect::Unload(key.clone()));
@@ -273,9 +274,6 @@ impl Planner {
                     self.tombs.insert(key.clone(), Tomb { asked_after, until, was });
                 }
                 self.remove_instance(key);
-                if let Some(swap) = &mut self.lane_mut(lane).swap {
-                    swap.victims.retain(|it| it != key);
-                }
             }
             Err(error) => {
                 if let Some(held) = self.instances.get_mut(key) {

@@ -6,6 +6,7 @@
 
 mod devices;
 mod durable;
+mod elsewhere;
 mod failures;
 mod rules;
 mod wishes;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Asked, Durability, Effect, Event, Grant, Mark, Operation, Planner, ProviderIndex, Record, Ticket,
+    Asked, Durability, Effect, Event, Grant, Inventory, Mark, Operation, Planner, ProviderIndex, Record,
+    Ticket,
 };
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
 use crate::model::Kind;
-use crate::provider::{Error, Listed, Loaded, Readiness, Resident, Settings};
+use crate::provider::{Control, Error, Listed, Loaded, Readiness, Resident, Settings};
 use crate::residency::claim::{Claim, Progress, Purpose, Reason};
 use crate::residency::config::Config;
 use crate::residency::gate::Gate;
@@ -43,6 +45,8 @@ struct Desk {
     outage: Option<Error>,
     /// What lists of `q` answer instead.
     other_outage: Option<Error>,
+    /// What `q` is.
+    other_control: Control,
     /// What models weigh, where a script says so.
     sizes: Vec<(&'static str, u64)>,
     /// Instances that are still loading by someone else's doing.
@@ -53,7 +57,7 @@ struct Desk {
     hangs_unloads: bool,
     /// Lists wait until the script answers them.
     holds_lists: bool,
-    lists: Vec<(ProviderIndex, Asked, Result<Vec<Listed>, Error>)>,
+    lists: Vec<(ProviderIndex, Asked, Result<Inventory, Error>)>,
     loads: Vec<(Operation, ModelId, Settings)>,
     granted: Vec<(Ticket, Grant, ModelId, SessionKey, Purpose)>,
     claims: Vec<(Ticket, Claim)>,
@@ -62,6 +66,8 @@ struct Desk {
     published: bool,
     /// What is durable.
     record: Option<Record>,
+    /// When it was handed in.
+    recorded: Instant,
     /// Records wait until the script says that they are durable.
     holds_records: bool,
     marks: Vec<Mark>,
@@ -87,6 +93,7 @@ impl Desk {
             memory: memory.iter().map(|name| in_memory(name)).collect(),
             outage: None,
             other_outage: None,
+            other_control: Control::Full,
             sizes: sizes.to_vec(),
             loading: Vec::new(),
             unload_error: None,
@@ -99,6 +106,7 @@ impl Desk {
             log: Vec::new(),
             published: false,
             record: None,
+            recorded: start,
             holds_records: false,
             marks: Vec::new(),
             losses: Vec::new(),
@@ -166,14 +174,14 @@ impl Desk {
                 self.feed(Event::Unloaded(key, result));
             }
             Effect::Remember(mark, record) => {
-                self.record = Some(record);
+                (self.record, self.recorded) = (Some(record), self.now);
                 if !self.holds_records {
                     self.feed(Event::Remembered(mark, Durability::Durable));
                 } else {
                     self.marks.push(mark);
                 }
             }
-            Effect::Write(record) => self.record = Some(record),
+            Effect::Write(record) => (self.record, self.recorded) = (Some(record), self.now),
             Effect::WriteModels(..) => {}
             Effect::Lost(model, instance, loss) => {
                 self.losses.push(format!("{instance} of {}: {loss:?}", name(&model)));
@@ -186,7 +194,8 @@ impl Desk {
         }
     }
 
-    fn list(&self, provider: ProviderIndex) -> Vec<Listed> {
+    fn list(&self, provider: ProviderIndex) -> Inventory {
+        let control = if provider.0 == 0 { Control::Full } else { self.other_control };
         let keys = ["a", "b", "c", "d", "text-embedding-e", "text-embedding-f", "text-embedding-g"];
         let provider = if provider.0 == 0 { "p" } else { "q" };
         let memory: Vec<_> =
@@ -203,12 +212,13 @@ impl Desk {
                 }
             }
         }
-        list
+        (control, list)
     }
 
     /// The process is gone, and all that was not durable with it; another begins, with the memory as it is now.
     fn restart(&mut self) -> &mut Self {
-        let kept = Kept { record: self.record.clone(), ..Kept::default() };
+        let age = self.now - self.recorded;
+        let kept = Kept { record: self.record.clone(), age, ..Kept::default() };
         let config = self.planner.config.clone();
         self.planner = Planner::new("local", config, &["p", "q"], self.now).resume(kept);
         (self.granted, self.claims, self.loads, self.lists) = Default::default();

@@ -40,8 +40,7 @@ impl Planner {
             return;
         }
         let model = &wish.model;
-        let is_its_own = self.of_model(model).any(|(_, held)| held.unmanaged);
-        if is_its_own && matches!(wish.action, Action::Unload { .. }) {
+        if self.is_looked_after(model) && wish.is_unload() {
             self.effects.push(Effect::Answer(ticket, Err(Refused::new(Reason::NotOurs))));
             return;
         }
@@ -114,7 +113,9 @@ impl Planner {
     pub(super) fn fulfil_unloads(&mut self) {
         let is_fulfilled = |waiter: &&Waiter| match &waiter.want {
             Want::Wish(Wish { model, action: Action::Unload { whose }, .. }) => {
-                !self.of_model(model).any(|(_, held)| whose.means(held))
+                // Of a provider that was not heard of yet it is not known what is there.
+                let is_known = self.is_served(model) && !self.is_looked_after(model);
+                is_known && !self.of_model(model).any(|(_, held)| whose.means(held))
             }
             Want::Wish(_) | Want::Lease(_) => false,
         };
@@ -139,6 +140,9 @@ impl Planner {
     pub(super) fn hopeless_unload(&self, waiter: &Waiter) -> Option<Refused> {
         if self.is_under_way(waiter) {
             return None;
+        }
+        if self.is_looked_after(waiter.model()) {
+            return Some(Refused::new(Reason::NotOurs));
         }
         match self.choose_victims(waiter) {
             Choice::Pinned => Some(Refused::new(Reason::WantsPinned)),

@@ -71,6 +71,7 @@ impl Sim {
 
     /// Before an unload is sent.
     pub(super) fn check_unload(&self, key: &InstanceKey) {
+        self.require(key.provider.0 != world::CLOUD, "a provider that looks after itself gets no effect");
         let leased = self.leases.values().any(|lease| lease.key == *key && self.is_same_life(lease));
         self.require(!leased, "no leased instance is evicted");
         let is_it = |it: &&InMemory| it.id == key.id && world::provider_of(&it.model) == key.provider.0;
@@ -110,6 +111,8 @@ impl Sim {
 
     /// Before a load is sent.
     pub(super) fn check_load(&self, model: &ModelId) {
+        let is_ours = world::provider_of(model) != world::CLOUD;
+        self.require(is_ours, "a provider that looks after itself gets no effect");
         self.require(self.is_thought_up(model), "a provider that is down gets no effect");
         let goes_on =
             |it: &InMemory| it.model == *model && it.by == By::Gateway && it.readiness == Readiness::Loading;
@@ -147,6 +150,8 @@ impl Sim {
         self.require(report.instances.iter().all(|it| it.leases == 0), "every lease is released");
         let there: Vec<&ModelId> = self.world.memory.iter().map(|it| &it.model).collect();
         for due in &report.baseline {
+            let its = &self.world.servers[world::provider_of(&due.model)];
+            self.require(!its.is_list_only, "nothing is due on a provider that looks after itself");
             // What people overfilled, or pinned, may leave no room for it.
             let is_there = there.contains(&&due.model);
             self.require(is_there || !self.fits(&due.model, &there), "at rest the baseline is back");

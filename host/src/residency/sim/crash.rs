@@ -9,7 +9,9 @@ use crate::residency::record::{Kept, KnownModel, Record};
 pub(super) struct Shelf {
     durable: Kept,
     /// In the order in which they were handed in.
-    pending: Vec<(u64, Option<Mark>, Record)>,
+    pending: Vec<(u64, Option<Mark>, Record, Instant)>,
+    /// When what is durable was handed in.
+    written: Option<Instant>,
 }
 
 impl Sim {
@@ -19,7 +21,7 @@ impl Sim {
         let longest = if mark.is_some() { 60 } else { 10_000 };
         let delay = self.millis(1..longest);
         self.next += 1;
-        self.shelf.pending.push((self.next, mark, record));
+        self.shelf.pending.push((self.next, mark, record, self.now));
         self.schedule(delay, Happening::Written(self.next));
     }
 
@@ -31,8 +33,8 @@ impl Sim {
     pub(super) fn written(&mut self, number: u64) {
         let done = self.shelf.pending.partition_point(|(it, ..)| *it <= number);
         let done: Vec<_> = self.shelf.pending.drain(..done).collect();
-        for (_, mark, record) in done {
-            self.shelf.durable.record = Some(record);
+        for (_, mark, record, at) in done {
+            (self.shelf.durable.record, self.shelf.written) = (Some(record), Some(at));
             if let Some(mark) = mark {
                 let is_told = self.rng.random_bool(0.99);
                 let durability = if is_told { Durability::Durable } else { Durability::Unknown };
@@ -65,7 +67,8 @@ impl Sim {
                 self.session_rests(session);
             }
         }
-        let kept = self.shelf.durable.clone();
+        let age = self.shelf.written.map_or(Duration::ZERO, |at| self.now - at);
+        let kept = Kept { age, ..self.shelf.durable.clone() };
         self.trace("--- the gateway ends, and begins with ", &kept.record);
         self.planner = Planner::new("device", self.config.clone(), &world::PROVIDERS, self.now)
             .with_mutant(self.fault)
@@ -80,14 +83,15 @@ impl Sim {
         };
         let kept = self.shelf.durable.record.as_ref().map(due);
         let lost = std::mem::take(&mut self.shelf.pending);
-        self.baseline_moved |= kept.is_some_and(|kept| lost.iter().any(|(_, _, record)| due(record) != kept));
+        self.baseline_moved |=
+            kept.is_some_and(|kept| lost.iter().any(|(_, _, record, _)| due(record) != kept));
     }
 
     /// Loads that were sent go on where they run.
     fn leave_loads_alone(&mut self) {
         for (key, (_, model)) in std::mem::take(&mut self.loads) {
             let is_it = |(_, it): &(u32, Happening)| matches!(it, Happening::LoadAnswer(answer, Ok(_)) if *answer == key);
-            if self.happenings.values().any(is_it) && self.world.is_up(&model) {
+            if self.happenings.values().any(is_it) && self.world.takes_loads(&model) {
                 self.world.begin_late(&model, self.now);
                 self.going_on.insert(key, model);
             }

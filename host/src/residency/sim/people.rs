@@ -74,7 +74,8 @@ impl Sim {
             let happening = match self.rng.random_range(0..8) {
                 _ if self.profile == Profile::Outages => Happening::OutageBegins,
                 0..3 => Happening::SomeoneLoads,
-                3..5 => Happening::SomeoneUnloads,
+                3 => Happening::SomeoneUnloads,
+                4 => Happening::ServerReplaced(1),
                 5..7 => Happening::Crash,
                 _ => Happening::OutageBegins,
             };
@@ -96,12 +97,16 @@ impl Sim {
         };
         let (model, purpose) = match self.rng.random_range(0..10) {
             _ if self.sessions[session].is_hog => (first, Purpose::Plain),
+            2 if self.rng.random_bool(0.5) => (World::some_cloud(&mut self.rng), Purpose::Plain),
             0..3 if is_routes => (first, Purpose::Plain),
             0..3 => (self.some_model(), Purpose::Plain),
             3 => (self.some_model(), Purpose::SideCall { swap }),
             4 if !is_routes => (self.some_model(), Purpose::Routed { swap, afterwards: Afterwards::Keep }),
             5 if !is_routes => (self.world.some_embedding(&mut self.rng), Purpose::Plain),
             6 => (self.world.some_embedding(&mut self.rng), Purpose::SideCall { swap }),
+            7 if self.rng.random_bool(0.3) => {
+                (World::some_cloud(&mut self.rng), Purpose::Routed { swap, afterwards: Afterwards::Restore })
+            }
             _ => (self.some_model(), Purpose::Routed { swap, afterwards: Afterwards::Restore }),
         };
         let left = if purpose.is_turn() { self.rng.random_range(0..4) } else { 0 };
@@ -177,7 +182,8 @@ impl Sim {
         self.require(waiting.is_some(), "only those who wait are granted");
         let Some(waiting) = waiting else { return };
         self.check_wait(waiting.since);
-        if waiting.claim.purpose.joins_baseline() && !self.is_first(&waiting.claim.model) {
+        let is_clouds = world::provider_of(&waiting.claim.model) == world::CLOUD;
+        if waiting.claim.purpose.joins_baseline() && !self.is_first(&waiting.claim.model) && !is_clouds {
             self.baseline_moved = true;
         }
         self.begin_lease(waiting.session, gate, instance, waiting.claim);
@@ -279,14 +285,15 @@ impl Sim {
 // Wishes and mishaps.
 impl Sim {
     pub(super) fn wish(&mut self) {
-        let model = self.some_model();
+        let is_clouds = self.rng.random_bool(0.2);
+        let model = if is_clouds { World::some_cloud(&mut self.rng) } else { self.some_model() };
         let by = if self.rng.random_bool(0.4) {
             Wisher::Person
         } else {
             Wisher::Skill { skill: SkillName::new("skill"), session: None }
         };
         let has_room = self.config.max_loaded.get() > 1 || self.config.memory.is_some();
-        let can_pin = has_room && self.pinned.is_empty();
+        let can_pin = has_room && self.pinned.is_empty() && !is_clouds;
         let pin = if can_pin && self.rng.random_bool(0.6) { Pin::Pinned } else { Pin::Loose };
         let action = if self.rng.random_bool(0.7) {
             Action::Load { context_length: None, pin }
@@ -294,9 +301,7 @@ impl Sim {
             Action::Unload { whose: Whose::Everyones }
         };
         let wish = Wish { model: model.clone(), action, by, answer: WhenAnswered::WhenDone };
-        if wish.by == Wisher::Person {
-            self.baseline_moved = true;
-        }
+        self.baseline_moved |= wish.by == Wisher::Person && !is_clouds;
         match action {
             Action::Load { pin: Pin::Pinned, .. } => {}
             // A person's unload, and a new wish of the same skill, end the pin.
@@ -318,6 +323,11 @@ impl Sim {
         let wish = self.wishes.remove(&ticket);
         self.require(wish.is_some(), "a wish is answered once");
         let Some(wish) = wish else { return };
+        let is_clouds = world::provider_of(&wish.model) == world::CLOUD;
+        self.require(
+            !(is_clouds && wish.is_unload() && answer.is_ok()),
+            "what a provider looks after itself is not unloaded",
+        );
         if answer.is_ok()
             && let Action::Load { pin: Pin::Pinned, .. } = wish.action
         {
@@ -329,7 +339,7 @@ impl Sim {
 
     pub(super) fn someone_loads(&mut self) {
         let model = self.some_model();
-        if self.world.is_up(&model) {
+        if self.world.takes_loads(&model) {
             let settings = Settings { context_length: Some(4096), ..Settings::default() };
             self.world.insert(&model, self.now, world::By::Someone, settings);
             self.baseline_moved = true;
@@ -377,6 +387,17 @@ impl Sim {
         }
         let server = &mut self.world.servers[provider];
         (server.is_down, server.was_down) = (false, Some(self.now));
+    }
+
+    /// Another server answers at its address for a while, which can only be listed.
+    pub(super) fn server_replaced(&mut self, provider: usize) {
+        self.baseline_moved = true;
+        self.lose_all(provider);
+        self.world.replace(provider);
+        if self.world.servers[provider].is_list_only {
+            let lasts = self.millis(500..60_000);
+            self.schedule(lasts, Happening::ServerReplaced(provider));
+        }
     }
 
     fn lose_all(&mut self, provider: usize) {

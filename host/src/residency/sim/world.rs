@@ -10,11 +10,14 @@ use rand::rngs::StdRng;
 
 use crate::id::{InstanceId, ModelId};
 use crate::model::Kind;
-use crate::provider::{Error, Listed, Readiness, Resident, Settings};
+use crate::provider::{Control, Error, Listed, Readiness, Resident, Settings};
 use crate::residency::config::Config;
 
 /// The device's providers.
-pub(super) const PROVIDERS: [&str; 2] = ["p", "q"];
+pub(super) const PROVIDERS: [&str; 3] = ["p", "q", "cloud"];
+
+/// The provider that looks after its memory itself, always.
+pub(super) const CLOUD: usize = 2;
 
 /// Requests an instance works on at once.
 pub(super) const PARALLEL: NonZeroU32 = NonZeroU32::new(3).unwrap();
@@ -34,13 +37,16 @@ const CATALOGUE: [(usize, &str, u64); 7] = [
     (1, "text-embedding-f", 7),
 ];
 
+/// What the cloud has.
+const IN_CLOUD: [&str; 2] = ["x", "y"];
+
 /// How many of these are language models.
 const LANGUAGE: usize = 5;
 
 const GIB: u64 = 1 << 30;
 
 pub(super) struct World {
-    pub(super) servers: [Server; 2],
+    pub(super) servers: [Server; PROVIDERS.len()],
     pub(super) memory: Vec<InMemory>,
     pub(super) catalogue: Vec<Entry>,
     /// Bytes of the device, where they matter.
@@ -55,6 +61,8 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct Server {
     pub(super) is_down: bool,
+    /// It is a server that can only be listed, for now.
+    pub(super) is_list_only: bool,
     /// When its last outage ended.
     pub(super) was_down: Option<Instant>,
     /// When the newest of its lists that reached the planner was taken.
@@ -132,6 +140,7 @@ impl World {
             unload_lag: Duration::from_millis(rng.random_range(0..900)),
             ghosts: Vec::new(),
         };
+        world.servers[CLOUD].is_list_only = true;
         let settings = Settings { context_length: Some(8192), ..Settings::default() };
         world.insert(&first(), now, By::Someone, settings);
         world
@@ -181,12 +190,35 @@ impl World {
         embedding <= room && (is_alone || language.iter().sum::<u64>() + embedding <= room)
     }
 
-    pub(super) fn has(&self, model: &ModelId, id: &InstanceId) -> bool {
+    /// A model of the cloud.
+    pub(super) fn some_cloud(rng: &mut StdRng) -> ModelId {
+        ModelId::of(PROVIDERS[CLOUD], IN_CLOUD[rng.random_range(0..IN_CLOUD.len())])
+    }
+
+    /// It answers for the model: it is in memory, or its server takes care of that.
+    pub(super) fn answers(&self, model: &ModelId, id: &InstanceId) -> bool {
+        let is_its_own = self.servers[provider_of(model)].is_list_only && id.as_str() == model.key();
+        is_its_own || self.has(model, id)
+    }
+
+    fn has(&self, model: &ModelId, id: &InstanceId) -> bool {
         self.memory.iter().any(|it| it.id == *id && it.model.provider() == model.provider())
     }
 
     pub(super) fn is_up(&self, model: &ModelId) -> bool {
         !self.servers[provider_of(model)].is_down
+    }
+
+    /// Its server is there, and can be told to load it.
+    pub(super) fn takes_loads(&self, model: &ModelId) -> bool {
+        self.is_up(model) && !self.servers[provider_of(model)].is_list_only
+    }
+
+    /// Another server takes this one's place, with nothing in memory.
+    pub(super) fn replace(&mut self, provider: usize) {
+        self.ghosts.retain(|(ghost, _)| provider_of(&ghost.model) != provider);
+        let server = &mut self.servers[provider];
+        server.is_list_only = !server.is_list_only;
     }
 
     pub(super) fn insert(&mut self, model: &ModelId, now: Instant, by: By, settings: Settings) -> InstanceId {
@@ -222,7 +254,10 @@ impl World {
     }
 
     /// What a list shows at this moment: what was just loaded is missing for a while, what was just unloaded is not.
-    pub(super) fn list(&mut self, provider: usize, now: Instant) -> Vec<Listed> {
+    pub(super) fn list(&mut self, provider: usize, now: Instant) -> (Control, Vec<Listed>) {
+        if provider == CLOUD {
+            return (Control::ListOnly, IN_CLOUD.map(in_cloud).into());
+        }
         self.ghosts.retain(|(_, until)| *until > now);
         let lag = self.list_lag;
         let is_shown = |it: &&InMemory| {
@@ -236,8 +271,16 @@ impl World {
             .cloned()
             .collect();
         let its = self.catalogue.iter().filter(|entry| provider_of(&entry.model) == provider);
-        its.map(|entry| listed(entry, &shown)).collect()
+        let models = its.map(|entry| listed(entry, &shown)).collect();
+        let is_list_only = self.servers[provider].is_list_only;
+        (if is_list_only { Control::ListOnly } else { Control::Full }, models)
     }
+}
+
+fn in_cloud(key: &str) -> Listed {
+    let model = ModelId::of(PROVIDERS[CLOUD], key);
+    let entry = Entry { model, load_time: Duration::ZERO, bytes: 0, is_told: false };
+    Listed { local: false, ..listed(&entry, &[]) }
 }
 
 fn listed(entry: &Entry, shown: &[InMemory]) -> Listed {

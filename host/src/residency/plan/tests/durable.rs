@@ -109,11 +109,11 @@ fn an_unload_that_takes_its_effect_after_a_crash_is_nobodys_choice() {
 fn what_models_were_like_is_known_before_a_provider_answers() {
     let mut desk = desk(Config::default(), &["a"]);
     let facts = desk.list(ProviderIndex(0));
-    let models = facts.into_iter().map(|facts| crate::residency::KnownModel {
+    let models = facts.1.into_iter().map(|facts| crate::residency::KnownModel {
         facts: Listed { instances: Vec::new(), ..facts },
         load_time: Some(Duration::from_secs(4)),
     });
-    let kept = Kept { models: [("p".to_owned(), models.collect())].into(), record: None };
+    let kept = Kept { models: [("p".to_owned(), models.collect())].into(), ..Kept::default() };
     desk.outage = Some(Error::Unreachable("refused".to_owned()));
     desk.planner = Planner::new("local", Config::default(), &["p", "q"], desk.now).resume(kept);
     let described = desk.planner.describe_models();
@@ -148,4 +148,41 @@ fn what_had_a_time_to_live_comes_back_with_the_rest_of_it() {
     desk.at(60.0).expect(&[]).claim(2, "a", ROUTED).end(2, DONE).expect(&["grant 2 on a"]);
     // It was idle for as long as was left: the gateway does what the provider would have done.
     desk.at(158.0).expect(&[]).at(161.0).expect(&["unload a"]).expect_baseline(&[]);
+}
+
+#[test]
+fn a_time_to_live_begins_anew_with_use() {
+    let mut desk = desk(Config::default(), &["a"]);
+    desk.ttls = vec![("a", Duration::from_secs(100))];
+    desk.at(11.0).claim(1, "a", SIDE).at(18.0).end(1, End::Failed).claim(2, "b", ROUTED);
+    let record = desk.record.clone().unwrap();
+    assert_eq!(record.baseline[0].ttl, Some(Duration::from_secs(100)), "it was used just now");
+}
+
+#[test]
+fn the_last_provider_that_is_away_does_not_keep_what_is_in_memory_from_being_due() {
+    let mut desk = desk(two(), &["a", "b"]);
+    desk.other_outage = Some(Error::Unreachable("refused".to_owned()));
+    desk.holds_lists = true;
+    desk.someone_unloads("a").restart();
+    let (provider, asked, list) = desk.lists.remove(0);
+    desk.feed(Event::Listed(provider, asked, list));
+    desk.expect_baseline(&["a", "b"]);
+    let (provider, asked, list) = desk.lists.remove(0);
+    desk.feed(Event::Listed(provider, asked, list));
+    desk.expect_baseline(&["b"]).expect(&[]);
+}
+
+#[test]
+fn a_load_that_was_lost_is_ours_for_its_time_and_no_longer() {
+    let mut desk = desk(Config { load_timeout: Duration::from_secs(100), ..Config::default() }, &["a"]);
+    desk.claim(1, "b", ROUTED).load_fails(Error::Malformed("nonsense".to_owned())).loaded();
+    let left =
+        |desk: &Desk| desk.record.as_ref().unwrap().orphans.iter().map(|it| it.left.as_secs()).sum::<u64>();
+    assert_eq!(left(&desk), 120, "in whole minutes");
+    desk.at(50.0).restart().at(51.0).restart().at(52.0);
+    assert_eq!(left(&desk), 120, "it goes on where it was, but for the minute");
+    desk.at(125.0);
+    assert_eq!(left(&desk), 0, "its end is written down though nothing else happens");
+    desk.someone_loads("b", "b").at(140.0).expect_baseline(&["a", "b"]);
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::id::SkillName;
 use crate::residency::claim::{Action, Pin, WhenAnswered, Whose, Wish, Wisher};
 
-fn person(key: &str, action: Action) -> Wish {
+pub(super) fn person(key: &str, action: Action) -> Wish {
     Wish { model: model(key), action, by: Wisher::Person, answer: WhenAnswered::AtOnce }
 }
 
@@ -15,10 +15,10 @@ fn skill(key: &str, action: Action) -> Wish {
 
 const LOAD: Action = Action::Load { context_length: None, pin: Pin::Loose };
 const PIN: Action = Action::Load { context_length: None, pin: Pin::Pinned };
-const UNLOAD: Action = Action::Unload { whose: Whose::Everyones };
+pub(super) const UNLOAD: Action = Action::Unload { whose: Whose::Everyones };
 
 impl Desk {
-    fn wish(&mut self, ticket: u64, wish: Wish) -> &mut Self {
+    pub(super) fn wish(&mut self, ticket: u64, wish: Wish) -> &mut Self {
         self.feed(Event::Wished(Ticket(ticket), wish));
         self
     }

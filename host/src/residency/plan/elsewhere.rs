@@ -1,0 +1,87 @@
+//! Providers that look after their memory themselves: clouds, servers of a single model, old servers, and those of which
+//! the user says so. What is loaded there for a request, and what goes for it, is their own business.
+//!
+//! All that one lists is taken as resident under its own key. It takes no room of ours, is never due, and gets no effect.
+//! Which kind a provider is, each of its lists says anew: another server may answer at its address.
+
+use super::memory::{Held, Owner};
+use super::server::{InstanceKey, ProviderIndex};
+use super::{Asked, Planner};
+use crate::id::{InstanceId, ModelId};
+use crate::model::Kind;
+use crate::provider::{Control, Resident};
+
+// === impl Planner ===
+
+impl Planner {
+    /// Whether the provider's memory is ours to look after. Where that changes another server has taken its place: what
+    /// the one before held is gone with it, and so is what was still awaited of it.
+    pub(super) fn set_control(&mut self, provider: ProviderIndex, control: Control) {
+        let Some(server) = self.servers.get_mut(provider.0).filter(|server| server.control != control) else {
+            return;
+        };
+        server.control = control;
+        server.holds.clear();
+        let its = self.instances.keys().filter(|key| key.provider == provider).cloned();
+        for key in its.collect::<Vec<_>>() {
+            self.remove_instance(&key);
+        }
+        for lane in self.lanes() {
+            self.swap_on_outage(*lane, provider);
+        }
+        let of_it = |model: &ModelId| self.provider_of(model) == Some(provider);
+        let orphans: Vec<ModelId> = self.orphans.keys().filter(|model| of_it(model)).cloned().collect();
+        orphans.iter().for_each(|model| {
+            self.orphans.remove(model);
+        });
+        (self.published_is_stale, self.changed) = (true, true);
+    }
+
+    /// Every listed model counts as resident, under its own key, and nothing of it is due.
+    pub(super) fn take_all_as_resident(
+        &mut self,
+        provider: ProviderIndex,
+        asked: Asked,
+        residents: Vec<(ModelId, Kind, Resident)>,
+    ) {
+        self.note_what_it_holds(provider, residents);
+        let order = self.server(provider).map(|server| server.order.clone()).unwrap_or_default();
+        let key_of = |model: &ModelId| InstanceKey { provider, id: InstanceId::new(model.key()) };
+        let is_gone = |key: &InstanceKey| !order.iter().any(|model| key_of(model) == *key);
+        let its = self.instances.keys().filter(|key| key.provider == provider);
+        let gone: Vec<InstanceKey> = its.filter(|key| is_gone(key)).cloned().collect();
+        gone.iter().for_each(|key| self.remove_instance(key));
+        let is_its = |model: &&ModelId| self.provider_of(model) == Some(provider);
+        let due: Vec<ModelId> = self.baseline.iter().map(|due| &due.model).filter(is_its).cloned().collect();
+        due.iter().for_each(|model| self.baseline.remove(model));
+        for model in order {
+            let (key, kind) = (key_of(&model), self.kind_of(&model));
+            let new = || Held {
+                context_is_final: true,
+                ..Held::new(model, kind, Owner::SomeoneElse, Asked(0), self.now)
+            };
+            let is_new = !self.instances.contains_key(&key);
+            let held = self.instances.entry(key).or_insert_with(new);
+            if held.doubted.take_if(|doubted| *doubted <= asked).is_some() || is_new {
+                (self.published_is_stale, self.changed) = (true, true);
+            }
+        }
+    }
+
+    /// What such a provider holds at the moment is the best that a request without a model can be sent to. One that shows
+    /// everything as resident says nothing by it.
+    fn note_what_it_holds(&mut self, provider: ProviderIndex, residents: Vec<(ModelId, Kind, Resident)>) {
+        let mut holds: Vec<ModelId> = Vec::new();
+        for (model, ..) in residents {
+            if !holds.contains(&model) {
+                holds.push(model);
+            }
+        }
+        let Some(server) = self.servers.get_mut(provider.0) else { return };
+        if holds.len() == server.order.len() {
+            holds.clear();
+        }
+        self.published_is_stale |= server.holds != holds;
+        server.holds = holds;
+    }
+}
