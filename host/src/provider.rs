@@ -241,7 +241,7 @@ impl Resident {
 // === impl Loaded ===
 
 impl Loaded {
-    /// A model of a server that can always serve it: it needs no load, and has no settings.
+    /// A model by the name that requests give it, of a server that tells nothing of how it was loaded.
     fn always(key: &str) -> Self {
         Self { instance: InstanceId::new(key), settings: Settings::default(), parallel: None, took: None }
     }

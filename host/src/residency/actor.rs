@@ -1,8 +1,8 @@
-//! The owner of one device: a mailbox around the planner. It reads the clock, hands events in, carries effects out and publishes
-//! snapshots. It decides nothing.
+//! The owner of one device: a mailbox around the planner. It reads the clock, hands events in, carries effects out and
+//! publishes snapshots. It decides nothing.
 //!
 //! It never awaits a provider: every call runs beside the mailbox and comes back as an event, so a load of minutes
-//! delays no claim. A call once sent is awaited to its end, at shutdown too.
+//! delays no claim. A call once sent is awaited to its end; only the process's own end may come before that.
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -336,7 +336,8 @@ impl Planner {
     fn settle(&mut self) {
         self.expire();
         self.set_gates();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            debug_assert!(round < ROUNDS / 2, "settling comes to an end");
             self.changed = false;
             self.serve();
             self.refuse_hopeless();
@@ -358,6 +359,8 @@ impl Planner {
             self.effects.push(Effect::Publish);
             self.write_down();
         }
+        // Whoever hears of something looks it up in the directory: the notice comes after it.
+        self.effects.sort_by_key(|effect| matches!(effect, Effect::Notice(_)));
     }
 
     /// Lets go of what time has ended.

@@ -413,11 +413,10 @@ impl Sim {
 
     fn lease_ends(&mut self, key: u64, end: End) {
         let Some(lease) = self.leases.remove(&key) else { return };
-        let end = if self.world.answers(&lease.model, &lease.key.id) || end == End::Cancelled {
-            end
-        } else {
-            End::Gone
-        };
+        // What loads for each request by itself may fail to, for once.
+        let is_flaky = self.world.is_list_only(&lease.model) && self.rng.random_bool(0.05);
+        let answers = !is_flaky && self.world.answers(&lease.model, &lease.key.id);
+        let end = if answers || end == End::Cancelled { end } else { End::Gone };
         self.note_hold(&lease, end);
         let is_ordinary = end == (End::Answered { turn: TurnAfter::Finished });
         if !(is_ordinary && lease.gate.leave_quietly()) {

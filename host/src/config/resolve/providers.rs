@@ -64,7 +64,9 @@ fn provider(
     };
     // A server that only OpenAI's variable names is told OpenAI's key, and LM Studio's token only where there is no other.
     let openai_key = || env.openai_api_key.clone().filter(|_| shared.is_some());
-    let token = || env.lm_api_token.clone().filter(|_| matches!(kind, None | Some(ServerKind::LmStudio)));
+    // Nor is that token for whoever answers somewhere else: there it must be known who does.
+    let is_lmstudio = kind == Some(ServerKind::LmStudio) || (kind.is_none() && is_local(&root));
+    let token = || env.lm_api_token.clone().filter(|_| is_lmstudio);
     let is_local = written.local.unwrap_or_else(|| is_local(&root));
     Provider {
         kind,
@@ -208,6 +210,10 @@ mod tests {
         }
         let cloud = "[providers.cloud]\nkind = \"openai\"\nurl = \"https://api.example.com\"";
         assert_eq!(read(cloud, &env(None))["cloud"].key, None);
+        let unknown =
+            |url: &str| read(&format!("[providers.it]\nurl = {url:?}"), &env(None))["it"].key.clone();
+        assert_eq!(unknown("https://api.example.com"), None);
+        assert_eq!(unknown("http://192.168.1.7:1234"), Some(Secret::new("t")));
     }
 
     #[test]

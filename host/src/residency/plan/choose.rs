@@ -42,17 +42,24 @@ impl Planner {
         let model = waiter.model();
         let kind = self.kind_of(model);
         let lane = self.lane_of(kind);
-        if self.of_lane(lane).any(|(_, held)| held.is_undecided()) {
+        let is_open = self.of_lane(lane).any(|(_, held)| held.is_undecided());
+        if is_open || self.is_looked_after(model) {
             return Choice::Later;
         }
         if let Want::Wish(wish) = &waiter.want
             && let Action::Unload { whose } = wish.action
         {
             let all: Vec<_> = self.of_model(model).filter(|(_, held)| whose.means(held)).collect();
+            if self.is_pinned(model) && !all.is_empty() {
+                return Choice::Pinned;
+            }
             return self.choose_among(kind, &all, &[], &|_| true, None);
         }
         // An instance of the same model that does not serve the waiter is in its own way.
         let own: Vec<_> = self.of_model(model).collect();
+        if self.is_pinned(model) && !own.is_empty() && !waiter.is_a_persons() {
+            return Choice::Pinned;
+        }
         let others: Vec<_> = self.of_lane(lane).filter(|(_, held)| held.model != *model).collect();
         let goal = self.weight(model, kind);
         let is_enough = |gone: &[Spot<'_>]| {
@@ -82,7 +89,7 @@ impl Planner {
         is_enough: IsEnough<'_>,
         session: Option<&SessionKey>,
     ) -> Choice {
-        if musts.iter().any(|(_, held)| self.is_pinned(&held.model)) || !is_enough(loose) {
+        if !is_enough(loose) {
             return Choice::Pinned;
         }
         let only = |which: &dyn Fn(&Held) -> bool| -> Vec<Spot<'a>> {

@@ -151,6 +151,7 @@ impl Planner {
                 if wish.is_a_persons() {
                     self.choose(&wish.model, instance, Place::Last);
                 }
+                self.pin_as_wished(&wish);
                 if wish.expects_answer(waiter.told.is_some()) {
                     self.effects.push(Effect::Answer(ticket, Ok(Standing::Done)));
                 }
@@ -192,6 +193,13 @@ impl Planner {
             return;
         }
         let (kind, mut settings) = (held.kind, held.settings);
+        if place == Place::Last {
+            // It is due for good now.
+            self.instances
+                .values_mut()
+                .filter(|held| held.model == *model)
+                .for_each(|held| held.lapse = None);
+        }
         if self.of_model(model).count() > 1 {
             let contexts = self.of_model(model).filter_map(|(_, held)| held.settings.context_length);
             settings.context_length = contexts.max().or(settings.context_length);

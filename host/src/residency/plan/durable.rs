@@ -118,8 +118,11 @@ impl Planner {
         };
         let longest = self.config.load_timeout;
         let orphans = record.orphans.iter().filter(|it| is_here(&it.model));
-        let orphans = orphans.map(|it| (it.model.clone(), it.left.saturating_sub(age).min(longest)));
-        let orphans: Vec<_> = orphans.chain(loading.map(|model| (model, longest))).collect();
+        let orphans = orphans.map(|it| (it.model.clone(), it.left.min(longest)));
+        let orphans = orphans.chain(loading.map(|model| (model, longest)));
+        // What came of it meanwhile the first lists show, however long ago that was.
+        let left = |left: Duration| left.saturating_sub(age).max(LIST_LAG);
+        let orphans: Vec<_> = orphans.map(|(model, most)| (model, left(most))).collect();
         let due: Vec<DueRecord> = record.baseline.iter().filter(|due| is_here(&due.model)).cloned().collect();
         self.orphans.extend(orphans.into_iter().map(|(model, left)| (model, self.now + left)));
         for DueRecord { model, kind, settings, ttl } in due {
@@ -162,6 +165,14 @@ impl Planner {
         })
     }
 
+    /// Another server has taken this one's place: what the life before left there will not show.
+    pub(super) fn await_no_more_of(&mut self, provider: ProviderIndex) {
+        let name = self.server(provider).map(|server| server.name.clone()).unwrap_or_default();
+        if let Some(found) = &mut self.durable.found {
+            found.awaited.retain(|model| model.provider() != name);
+        }
+    }
+
     /// When what is waited for after a start is given up.
     pub(super) fn recovery_wakes(&self) -> Option<Instant> {
         self.durable.found.as_ref().map(|found| found.started + LIST_LAG)
@@ -191,10 +202,13 @@ impl Planner {
             return;
         };
         found.was_at_rest = false;
-        if self.instances.keys().all(|key| self.looks_after_itself(key.provider)) {
-            return;
-        }
-        let is_gone = |due: &&Due| self.is_served(&due.model) && !self.is_resident(&due.model);
+        // Of a provider that has nothing at all in memory it says nothing: it was started anew.
+        let has_any = |provider| self.instances.keys().any(|key| Some(key.provider) == provider);
+        let is_gone = |due: &&Due| {
+            self.is_served(&due.model)
+                && !self.is_resident(&due.model)
+                && has_any(self.provider_of(&due.model))
+        };
         let gone: Vec<ModelId> = self.baseline.iter().filter(is_gone).map(|due| due.model.clone()).collect();
         gone.iter().for_each(|model| self.baseline.remove(model));
     }
@@ -227,7 +241,7 @@ impl Planner {
             let is_it = |swap: &mut Swap| swap.step == Step::Recording(mark);
             let Some(swap) = self.lane_mut(*lane).swap.take_if(is_it) else { continue };
             self.changed = true;
-            let left = if self.may_go_on(&swap) {
+            let left = if self.may_go_on(*lane, &swap) {
                 self.begin_unloading(swap)
             } else {
                 self.reopen(&swap.victims);

@@ -4,6 +4,8 @@
 //! All that one lists is taken as resident under its own key. It takes no room of ours, is never due, and gets no effect.
 //! Which kind a provider is, each of its lists says anew: another server may answer at its address.
 
+use std::num::NonZeroU32;
+
 use super::memory::{Held, Owner};
 use super::server::{InstanceKey, ProviderIndex};
 use super::{Asked, Planner};
@@ -17,23 +19,25 @@ impl Planner {
     /// Whether the provider's memory is ours to look after. Where that changes another server has taken its place: what
     /// the one before held is gone with it, and so is what was still awaited of it.
     pub(super) fn set_control(&mut self, provider: ProviderIndex, control: Control) {
-        let Some(server) = self.servers.get_mut(provider.0).filter(|server| server.control != control) else {
+        if self.server(provider).is_none_or(|server| server.control == control) {
             return;
-        };
-        server.control = control;
-        server.holds.clear();
+        }
         let its = self.instances.keys().filter(|key| key.provider == provider).cloned();
         for key in its.collect::<Vec<_>>() {
             self.remove_instance(&key);
         }
+        let Some(server) = self.servers.get_mut(provider.0) else { return };
+        server.control = control;
+        server.holds.clear();
         for lane in self.lanes() {
             self.swap_on_outage(*lane, provider);
         }
         let of_it = |model: &ModelId| self.provider_of(model) == Some(provider);
         let orphans: Vec<ModelId> = self.orphans.keys().filter(|model| of_it(model)).cloned().collect();
-        orphans.iter().for_each(|model| {
-            self.orphans.remove(model);
-        });
+        for model in orphans {
+            self.orphans.remove(&model);
+        }
+        self.await_no_more_of(provider);
         (self.published_is_stale, self.changed) = (true, true);
     }
 
@@ -41,10 +45,9 @@ impl Planner {
     pub(super) fn take_all_as_resident(
         &mut self,
         provider: ProviderIndex,
-        asked: Asked,
         residents: Vec<(ModelId, Kind, Resident)>,
     ) {
-        self.note_what_it_holds(provider, residents);
+        self.note_what_it_holds(provider, &residents);
         let order = self.server(provider).map(|server| server.order.clone()).unwrap_or_default();
         let key_of = |model: &ModelId| InstanceKey { provider, id: InstanceId::new(model.key()) };
         let is_gone = |key: &InstanceKey| !order.iter().any(|model| key_of(model) == *key);
@@ -61,8 +64,13 @@ impl Planner {
                 ..Held::new(model, kind, Owner::SomeoneElse, Asked(0), self.now)
             };
             let is_new = !self.instances.contains_key(&key);
+            let shown = residents.iter().map(|(_, _, resident)| resident).find(|it| it.id == key.id);
             let held = self.instances.entry(key).or_insert_with(new);
-            if held.doubted.take_if(|doubted| *doubted <= asked).is_some() || is_new {
+            let settings = shown.map(|resident| resident.settings).unwrap_or_default();
+            let limit = shown.and_then(|resident| resident.parallel).map_or(u32::MAX, NonZeroU32::get);
+            held.gate.set_limit(limit);
+            if is_new || held.settings != settings {
+                held.settings = settings;
                 (self.published_is_stale, self.changed) = (true, true);
             }
         }
@@ -70,11 +78,11 @@ impl Planner {
 
     /// What such a provider holds at the moment is the best that a request without a model can be sent to. One that shows
     /// everything as resident says nothing by it.
-    fn note_what_it_holds(&mut self, provider: ProviderIndex, residents: Vec<(ModelId, Kind, Resident)>) {
+    fn note_what_it_holds(&mut self, provider: ProviderIndex, residents: &[(ModelId, Kind, Resident)]) {
         let mut holds: Vec<ModelId> = Vec::new();
         for (model, ..) in residents {
-            if !holds.contains(&model) {
-                holds.push(model);
+            if !holds.contains(model) {
+                holds.push(model.clone());
             }
         }
         let Some(server) = self.servers.get_mut(provider.0) else { return };

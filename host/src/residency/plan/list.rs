@@ -94,11 +94,15 @@ impl Planner {
         let (now, doubted) = (self.now, Asked(self.clock));
         let Some(provider) = self.provider_of(model) else { return };
         let key = InstanceKey { provider, id: instance.clone() };
+        let is_ours = !self.looks_after_itself(provider);
         if let Some(held) = self.instances.get_mut(&key)
             && Arc::ptr_eq(&held.gate, gate)
         {
-            held.doubted = Some(doubted);
-            held.lag_until = now;
+            // Where the provider loads for each request by itself, one that failed says nothing about the next.
+            if is_ours {
+                held.doubted = Some(doubted);
+                held.lag_until = now;
+            }
             self.want_list(provider);
         }
     }
@@ -151,7 +155,8 @@ impl Planner {
         }
         // What it held, the list that it comes back with must show.
         let doubted = Asked(self.clock);
-        let its = self.instances.iter_mut().filter(|(key, _)| key.provider == provider);
+        let is_ours = !self.looks_after_itself(provider);
+        let its = self.instances.iter_mut().filter(|(key, _)| is_ours && key.provider == provider);
         its.for_each(|(_, held)| held.doubted = Some(doubted));
         for lane in self.lanes() {
             self.swap_on_outage(*lane, provider);
@@ -175,7 +180,7 @@ impl Planner {
         let shown = match control {
             Control::Full => self.take_residents(provider, asked, residents, (&before, is_first)),
             Control::ListOnly => {
-                self.take_all_as_resident(provider, asked, residents);
+                self.take_all_as_resident(provider, residents);
                 BTreeSet::new()
             }
         };
@@ -398,7 +403,9 @@ impl Planner {
             swap.for_each(|swap| swap.victims.retain(|it| it != key));
         }
         held.gate.set(Newcomers::Ask, Ends::Told);
-        self.effects.push(Effect::Notice(Notice::Unloaded(held.model, key.id.clone())));
+        if !self.looks_after_itself(key.provider) {
+            self.effects.push(Effect::Notice(Notice::Unloaded(held.model, key.id.clone())));
+        }
         self.published_is_stale = true;
         self.changed = true;
     }

@@ -168,6 +168,8 @@ impl Planner {
             ..Held::new(model.clone(), self.kind_of(model), Owner::Gateway, known_since, self.now)
         };
         self.tombs.remove(&key);
+        // What was lost track of before is not waited for any more: it is there.
+        self.orphans.remove(model);
         self.instances.insert(key.clone(), held);
         self.published_is_stale = true;
         self.effects.push(Effect::Notice(Notice::Loaded(model.clone(), key.id.clone())));

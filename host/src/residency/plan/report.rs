@@ -11,7 +11,7 @@ use super::Planner;
 use super::memory::{Held, Known, Owner, State};
 use super::room::{Lane, LaneState};
 #[cfg(test)]
-use super::server::InstanceKey;
+use super::server::{InstanceKey, ProviderIndex};
 use super::server::{LinkState, Server};
 use super::swap::{Goal, Step};
 use crate::id::{InstanceId, ModelId};
@@ -214,6 +214,11 @@ impl Planner {
         self.instances.iter().any(|(key, held)| {
             held.closing && held.state == State::Ready && !victims(held.kind).any(|victim| victim == key)
         })
+    }
+
+    /// The planner knows that the provider looks after itself, for the simulation's checks.
+    pub(in crate::residency) fn leaves_alone(&self, provider: ProviderIndex) -> bool {
+        self.looks_after_itself(provider)
     }
 
     /// How many wait, for the simulation's checks.

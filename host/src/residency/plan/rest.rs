@@ -79,12 +79,18 @@ impl Planner {
         if now < since + linger || self.lane(lane).pace.left(now).is_some() {
             return;
         }
+        if let Some((goal, victims)) = self.next_to_rest(lane) {
+            self.begin_free(lane, goal, victims, self.now);
+        }
+    }
+
+    /// The next step back to the baseline that can be made now.
+    fn next_to_rest(&self, lane: Lane) -> Option<(Goal, Vec<InstanceKey>)> {
         let strays = self.strays(lane).filter(|(_, held)| self.is_free(held, None));
         let victims: Vec<InstanceKey> = strays.map(|(key, _)| key.clone()).collect();
         match self.next_to_restore(lane, &victims) {
-            Some(model) => self.begin_free(lane, Goal::Restore(model), victims, self.now),
-            None if victims.is_empty() => {}
-            None => self.begin_free(lane, Goal::Clear, victims, self.now),
+            Some(model) => Some((Goal::Restore(model), victims)),
+            None => (!victims.is_empty()).then_some((Goal::Clear, victims)),
         }
     }
 
@@ -128,8 +134,11 @@ impl Planner {
     /// Breaks off what still runs when time gets short, and says when all is done.
     pub(super) fn advance_shutdown(&mut self) {
         let busy = self.instances.values().any(|held| !held.is_idle());
-        let may_rest =
-            |lane: &Lane| !self.is_at_rest(*lane) && self.lane(*lane).pace.left(self.now).is_none();
+        let is_open = |lane: Lane| self.of_lane(lane).any(|(_, held)| held.is_undecided());
+        let may_rest = |lane: &Lane| {
+            let is_paced = self.lane(*lane).pace.left(self.now).is_some();
+            !is_paced && !self.is_at_rest(*lane) && (is_open(*lane) || self.next_to_rest(*lane).is_some())
+        };
         let can_rest = self.knows_all() && self.lanes().iter().any(may_rest);
         let is_quiet = self.is_quiet();
         let now = self.now;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::choose::Choice;
 use super::list::{RELIST_FIRST, UNLOAD_LAG};
-use super::memory::State;
+use super::memory::{Held, State};
 use super::room::Lane;
 use super::server::{InstanceKey, ProviderIndex};
 use super::{Asked, Effect, Mark, Mutant, Operation, Planner, Ticket, Timings, Tomb, Waiter};
@@ -160,7 +160,7 @@ impl Planner {
     pub(super) fn advance(&mut self, lane: Lane) {
         let Some(swap) = self.lane_mut(lane).swap.take() else { return };
         let left = match swap.step {
-            Step::Draining { look_at } => self.advance_drain(swap, look_at),
+            Step::Draining { look_at } => self.advance_drain(lane, swap, look_at),
             Step::Unloading if swap.victims.is_empty() => Some(self.begin_confirming(swap)),
             Step::Confirming { .. } if swap.awaits.is_empty() => self.confirmed(lane, swap),
             Step::Loading(_) if self.has(Mutant::DoubleLoad) && self.now > swap.since => {
@@ -170,13 +170,13 @@ impl Planner {
         };
         if left.is_none() {
             self.lane_mut(lane).at_rest_since = None;
-            self.changed = true;
+            (self.published_is_stale, self.changed) = (true, true);
         }
         self.lane_mut(lane).swap = left;
     }
 
-    fn advance_drain(&mut self, mut swap: Swap, look_at: Instant) -> Option<Swap> {
-        if !self.may_go_on(&swap) {
+    fn advance_drain(&mut self, lane: Lane, mut swap: Swap, look_at: Instant) -> Option<Swap> {
+        if !self.may_go_on(lane, &swap) {
             self.reopen(&swap.victims);
             return None;
         }
@@ -231,13 +231,22 @@ impl Planner {
         self.published_is_stale = true;
     }
 
-    /// Everyone whom it concerns is there, and somebody still needs it.
-    pub(super) fn may_go_on(&self, swap: &Swap) -> bool {
-        let is_pinned =
-            |key: &InstanceKey| self.instances.get(key).is_some_and(|held| self.is_pinned(&held.model));
+    /// Everyone whom it concerns is there, somebody still needs it, and no pin forbids it. The way back to the baseline
+    /// makes way for whoever waits.
+    pub(super) fn may_go_on(&self, lane: Lane, swap: &Swap) -> bool {
+        // To be loaded anew is not to be evicted.
+        let is_kept = |held: &Held| self.is_pinned(&held.model) && swap.goal.model() != Some(&held.model);
+        let is_kept = |key: &InstanceKey| self.instances.get(key).is_some_and(is_kept);
+        let is_way_back = matches!(swap.goal, Goal::Restore(_) | Goal::Clear);
         swap.concerned.iter().all(|provider| self.is_up(*provider))
             && self.is_still_wanted(&swap.goal)
-            && !swap.victims.iter().any(is_pinned)
+            && !(is_way_back && self.is_waited_in(lane))
+            && !swap.victims.iter().any(is_kept)
+    }
+
+    /// Somebody waits for a load in this lane.
+    fn is_waited_in(&self, lane: Lane) -> bool {
+        self.queue.iter().any(|waiter| self.lane_for(waiter.model()) == lane && self.needs_load(waiter))
     }
 
     pub(super) fn begin_unloading(&mut self, mut swap: Swap) -> Option<Swap> {
@@ -264,7 +273,9 @@ impl Planner {
 
     /// An unload ended.
     pub(super) fn on_unloaded(&mut self, key: &InstanceKey, result: Result<(), Error>) {
-        let Some(kind) = self.instances.get(key).map(|held| held.kind) else { return };
+        // One that a list has shown to be gone, or another server's of that name, is none of this answer's business.
+        let unloading = self.instances.get(key).filter(|held| held.state == State::Unloading);
+        let Some(kind) = unloading.map(|held| held.kind) else { return };
         let lane = self.lane_of(kind);
         match result {
             Ok(()) => {
@@ -405,8 +416,7 @@ impl Planner {
         }
         let goal = self.weight(model, self.kind_of(model));
         let fits = self.has_room_for(goal, self.of_lane(lane).map(|(_, held)| self.weight_of(held)));
-        let needs = |waiter: &Waiter| self.lane_for(waiter.model()) == lane && self.needs_load(waiter);
-        let gives_way = matches!(swap.goal, Goal::Restore(_)) && self.queue.iter().any(needs);
+        let gives_way = matches!(swap.goal, Goal::Restore(_)) && self.is_waited_in(lane);
         if !fits || gives_way || self.of_lane(lane).any(|(_, held)| held.is_undecided()) {
             return None;
         }

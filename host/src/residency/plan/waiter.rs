@@ -42,6 +42,11 @@ impl Waiter {
         }
     }
 
+    /// A person wishes.
+    pub(super) fn is_a_persons(&self) -> bool {
+        matches!(&self.want, Want::Wish(wish) if wish.is_a_persons())
+    }
+
     pub(super) fn claim(&self) -> Option<&Claim> {
         match &self.want {
             Want::Lease(claim) => Some(claim),

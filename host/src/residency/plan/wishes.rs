@@ -45,12 +45,7 @@ impl Planner {
             return;
         }
         match (&wish.by, wish.action) {
-            (Wisher::Person, Action::Load { pin, .. }) => {
-                self.hopes.retain(|hope| !hope.vetoes(model));
-                if pin == Pin::Pinned {
-                    self.pins.push((model.clone(), None));
-                }
-            }
+            (Wisher::Person, Action::Load { .. }) => self.hopes.retain(|hope| !hope.vetoes(model)),
             (Wisher::Person, Action::Unload { .. }) => {
                 self.hopes.retain(|hope| !hope.wants(model));
                 self.pins.retain(|(pinned, _)| pinned != model);
@@ -67,12 +62,7 @@ impl Planner {
         self.hopes.retain(|hope| hope.model != *model || hope.skill != *skill);
         self.pins.retain(|(pinned, by)| pinned != model || by.as_ref() != Some(skill));
         let sense = match action {
-            Action::Load { pin, .. } => {
-                if pin == Pin::Pinned {
-                    self.pins.push((model.clone(), Some(skill.clone())));
-                }
-                Sense::Want
-            }
+            Action::Load { .. } => Sense::Want,
             Action::Unload { .. } => Sense::Veto,
         };
         self.hopes.push(Hope {
@@ -82,6 +72,18 @@ impl Planner {
             session: session.cloned(),
             until: self.now + self.config.wish_lasts,
         });
+    }
+
+    /// A wish to load is fulfilled: from now on its pin holds.
+    pub(super) fn pin_as_wished(&mut self, wish: &Wish) {
+        let by = match &wish.by {
+            Wisher::Person => None,
+            Wisher::Skill { skill, .. } => Some(skill.clone()),
+        };
+        let pin = (wish.model.clone(), by);
+        if matches!(wish.action, Action::Load { pin: Pin::Pinned, .. }) && !self.pins.contains(&pin) {
+            self.pins.push(pin);
+        }
     }
 
     /// A skill is gone: its wishes and pins end.

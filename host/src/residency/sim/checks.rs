@@ -71,7 +71,8 @@ impl Sim {
 
     /// Before an unload is sent.
     pub(super) fn check_unload(&self, key: &InstanceKey) {
-        self.require(key.provider.0 != world::CLOUD, "a provider that looks after itself gets no effect");
+        let is_ours = !self.planner.leaves_alone(key.provider);
+        self.require(is_ours, "a provider that looks after itself gets no effect");
         let leased = self.leases.values().any(|lease| lease.key == *key && self.is_same_life(lease));
         self.require(!leased, "no leased instance is evicted");
         let is_it = |it: &&InMemory| it.id == key.id && world::provider_of(&it.model) == key.provider.0;
@@ -111,7 +112,7 @@ impl Sim {
 
     /// Before a load is sent.
     pub(super) fn check_load(&self, model: &ModelId) {
-        let is_ours = world::provider_of(model) != world::CLOUD;
+        let is_ours = !self.planner.leaves_alone(ProviderIndex(world::provider_of(model)));
         self.require(is_ours, "a provider that looks after itself gets no effect");
         self.require(self.is_thought_up(model), "a provider that is down gets no effect");
         let goes_on =

@@ -197,7 +197,7 @@ impl World {
 
     /// It answers for the model: it is in memory, or its server takes care of that.
     pub(super) fn answers(&self, model: &ModelId, id: &InstanceId) -> bool {
-        let is_its_own = self.servers[provider_of(model)].is_list_only && id.as_str() == model.key();
+        let is_its_own = self.is_list_only(model) && id.as_str() == model.key();
         is_its_own || self.has(model, id)
     }
 
@@ -209,9 +209,14 @@ impl World {
         !self.servers[provider_of(model)].is_down
     }
 
+    /// Its server looks after its memory itself.
+    pub(super) fn is_list_only(&self, model: &ModelId) -> bool {
+        self.servers[provider_of(model)].is_list_only
+    }
+
     /// Its server is there, and can be told to load it.
     pub(super) fn takes_loads(&self, model: &ModelId) -> bool {
-        self.is_up(model) && !self.servers[provider_of(model)].is_list_only
+        self.is_up(model) && !self.is_list_only(model)
     }
 
     /// Another server takes this one's place, with nothing in memory.

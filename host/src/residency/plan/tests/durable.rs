@@ -181,8 +181,41 @@ fn a_load_that_was_lost_is_ours_for_its_time_and_no_longer() {
         |desk: &Desk| desk.record.as_ref().unwrap().orphans.iter().map(|it| it.left.as_secs()).sum::<u64>();
     assert_eq!(left(&desk), 120, "in whole minutes");
     desk.at(50.0).restart().at(51.0).restart().at(52.0);
-    assert_eq!(left(&desk), 120, "it goes on where it was, but for the minute");
+    assert_eq!(left(&desk), 60, "it goes on where it was, but for the minute");
     desk.at(125.0);
     assert_eq!(left(&desk), 0, "its end is written down though nothing else happens");
     desk.someone_loads("b", "b").at(140.0).expect_baseline(&["a", "b"]);
+}
+
+#[test]
+fn what_was_being_loaded_long_ago_is_somebody_elses_by_now() {
+    let config = Config { load_timeout: Duration::from_secs(100), ..Config::default() };
+    let mut desk = desk(config, &["a"]);
+    desk.claim(1, "b", ROUTED).expect(&["unload a", "load b 4096"]).at(500.0).log.clear();
+    desk.restart().at(520.0).loaded().expect(&["load a 8192"]);
+    desk.someone_loads("b", "b").at(540.0).expect_baseline(&["a", "b"]);
+}
+
+#[test]
+fn what_a_person_asks_for_is_due_for_good() {
+    let mut desk = desk(Config::default(), &["a"]);
+    desk.ttls = vec![("a", Duration::from_secs(100))];
+    desk.at(20.0).ttls.clear();
+    desk.claim(1, "b", ROUTED)
+        .loaded()
+        .end(1, DONE)
+        .loaded()
+        .at(30.0)
+        .wish(2, wishes::person("a", wishes::LOAD));
+    desk.log.clear();
+    desk.at(300.0).expect(&[]).expect_baseline(&["a"]);
+}
+
+#[test]
+fn a_provider_that_was_started_anew_says_nothing_of_what_is_due_on_it() {
+    let mut idle = desk(two(), &["a", "q/text-embedding-e"]);
+    idle.someone_unloads("a")
+        .restart()
+        .expect_baseline(&["a", "q/text-embedding-e"])
+        .expect(&["load a 8192"]);
 }

@@ -64,3 +64,11 @@ fn what_it_holds_is_shown_while_it_answers() {
     desk.at(20.0);
     assert_eq!((desk.planner.held_elsewhere(), desk.planner.due()), (Vec::new(), vec![model("a")]));
 }
+
+#[test]
+fn a_request_that_fails_there_says_nothing_about_the_next() {
+    let mut desk = own(&["a"]);
+    desk.holds_lists = true;
+    desk.claim(1, "q/b", Purpose::Plain).end(1, End::Gone).claim(2, "q/b", Purpose::Plain);
+    desk.expect(&["grant 1 on q/b", "grant 2 on q/b"]);
+}

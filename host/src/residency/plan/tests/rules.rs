@@ -370,3 +370,26 @@ fn a_shutdown_drains_and_goes_back_to_the_baseline() {
     desk.at(45.0).expect(&["abort all"]).end(1, End::Cancelled).expect(&["unload b", "load a 8192"]);
     desk.loaded().expect(&["stopped"]);
 }
+
+#[test]
+fn the_way_back_makes_way_while_it_is_being_written_down() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "b", ROUTED).loaded().log.clear();
+    desk.holds_records = true;
+    desk.end(1, DONE).claim(2, "b", ROUTED).expect(&[]);
+    let mark = desk.marks.remove(0);
+    desk.feed(Event::Remembered(mark, Durability::Durable));
+    desk.expect(&["grant 2 on b"]);
+}
+
+#[test]
+fn a_shutdown_waits_for_nothing_that_cannot_come() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "a", Purpose::Plain).someone_unloads("a").holds_lists = true;
+    desk.end(1, End::Gone).claim(2, "a", Purpose::Plain).holds_lists = false;
+    desk.feed(Event::Tick);
+    desk.load_fails(Error::OutOfMemory("little".to_owned()));
+    desk.expect(&["grant 1 on a", "load a 8192", "refuse 2: load failed, retry 5"]).expect_baseline(&["a"]);
+    desk.feed(Event::Shutdown);
+    desk.expect(&["stopped"]);
+}

@@ -13,7 +13,7 @@ fn skill(key: &str, action: Action) -> Wish {
     Wish { model: model(key), action, by, answer: WhenAnswered::WhenDone }
 }
 
-const LOAD: Action = Action::Load { context_length: None, pin: Pin::Loose };
+pub(super) const LOAD: Action = Action::Load { context_length: None, pin: Pin::Loose };
 const PIN: Action = Action::Load { context_length: None, pin: Pin::Pinned };
 pub(super) const UNLOAD: Action = Action::Unload { whose: Whose::Everyones };
 
@@ -72,4 +72,23 @@ fn a_pin_is_never_evicted_and_ends_with_its_skill() {
 fn a_wish_for_a_model_that_nobody_lists_is_refused() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.wish(1, person("nonsense", LOAD)).expect(&["answer 1: UnknownModel"]);
+}
+
+#[test]
+fn a_pin_holds_from_when_its_model_is_there() {
+    // A wish that was refused leaves no pin behind.
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.wish(1, person("b", PIN)).load_fails(Error::OutOfMemory("little".to_owned())).loaded().log.clear();
+    desk.at(20.0).claim(2, "b", ROUTED).loaded().end(2, DONE).loaded();
+    desk.expect(&["unload a", "load b 4096", "grant 2 on b", "unload b", "load a 8192"]);
+    // What is there with less context than a person wishes for is loaded anew, pinned or not.
+    let wide = Action::Load { context_length: Some(16_384), pin: Pin::Pinned };
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.wish(1, person("a", PIN)).wish(2, person("a", wide)).expect(&[
+        "answer 1: Done",
+        "unload a",
+        "load a 16384",
+        "answer 2: Started",
+    ]);
+    desk.loaded().claim(3, "b", ROUTED).expect(&["refuse 3: WantsPinned"]);
 }
