@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The skills to embed: the folder, which is the package's and the skill's name.
-const SKILLS: [&str; 1] = ["model-swapper"];
+const SKILLS: [&str; 2] = ["chat-commands", "model-swapper"];
 
 /// What they are compiled for.
 const TARGET: &str = "wasm32-wasip2";

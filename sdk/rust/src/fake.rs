@@ -1,11 +1,13 @@
 //! A gateway for tests: off WebAssembly, every capability asks the host that the test installed on its thread.
 //!
-//! It holds what a test puts in and records what a skill wished for; it swaps nothing and knows no grants. Without an
-//! installed host everything is empty. Bounded by the test that fills it.
+//! It holds what a test puts in and records what a skill wished for; it swaps nothing, and everything is granted unless the
+//! test makes a capability [fail](Host::failing). Without an installed host everything is empty. Bounded by the test that
+//! fills it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use crate::bindings::contract::activity::SkillInfo;
 use crate::bindings::contract::conversation::Message;
 use crate::bindings::contract::log::Level;
 use crate::{Error, Instance, Model, Settings, Skill, Turn};
@@ -17,8 +19,13 @@ pub(crate) mod backend;
 pub struct Host {
     models: Vec<Model>,
     embeddings: BTreeMap<String, Vec<f32>>,
+    vectors_max: Option<usize>,
+    embedded: Vec<Embedded>,
     messages: Vec<Message>,
     sessions: BTreeMap<String, String>,
+    skills: Vec<SkillInfo>,
+    explanations: BTreeMap<String, String>,
+    failing: BTreeMap<String, Error>,
     kv: BTreeMap<String, Vec<u8>>,
     now_ms: f64,
     random: u8,
@@ -33,6 +40,15 @@ pub enum Wish {
     Load(String),
     /// `residency.unload`.
     Unload(String),
+}
+
+/// A question for embeddings that a skill asked, answered or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedded {
+    /// The model, as the skill named it.
+    pub model: String,
+    /// The texts.
+    pub inputs: Vec<String>,
 }
 
 /// The host is in place on this thread until this is dropped; says what the skill did with it.
@@ -81,6 +97,12 @@ impl Host {
         self
     }
 
+    /// Answers every question for embeddings with at most this many vectors, however many texts it has.
+    pub fn with_vectors_at_most(mut self, count: usize) -> Self {
+        self.vectors_max = Some(count);
+        self
+    }
+
     /// Adds a message to the conversation behind every turn.
     pub fn with_message(mut self, role: &str, text: &str) -> Self {
         self.messages.push(Message {
@@ -90,6 +112,31 @@ impl Host {
             tools: Vec::new(),
             extra: Vec::new(),
         });
+        self
+    }
+
+    /// Gives a session a model of its own, as if a person had picked it.
+    pub fn with_session(mut self, session: &str, model: &str) -> Self {
+        self.sessions.insert(session.to_owned(), model.to_owned());
+        self
+    }
+
+    /// Adds an installed skill; see [`SkillInfo::active`].
+    pub fn with_skill(mut self, skill: SkillInfo) -> Self {
+        self.skills.push(skill);
+        self
+    }
+
+    /// Says why a session's last request went where it went.
+    pub fn with_explanation(mut self, session: &str, markdown: &str) -> Self {
+        self.explanations.insert(session.to_owned(), markdown.to_owned());
+        self
+    }
+
+    /// Makes every function of an interface (`sessions`, `kv`, ...) answer this error, and nothing where it has none: what
+    /// a missing grant looks like, with the code `denied`. What is always granted never fails.
+    pub fn failing(mut self, interface: &str, error: Error) -> Self {
+        self.failing.insert(interface.to_owned(), error);
         self
     }
 
@@ -112,6 +159,16 @@ impl Running {
     pub fn lines(&self) -> Vec<(Level, String)> {
         HOST.with_borrow(|host| host.lines.clone())
     }
+
+    /// The questions for embeddings so far, in order.
+    pub fn embedded(&self) -> Vec<Embedded> {
+        HOST.with_borrow(|host| host.embedded.clone())
+    }
+
+    /// The model that a session has of its own by now.
+    pub fn session_model(&self, session: &str) -> Option<String> {
+        HOST.with_borrow(|host| host.sessions.get(session).cloned())
+    }
 }
 
 impl Drop for Running {
@@ -120,7 +177,7 @@ impl Drop for Running {
     }
 }
 
-// === impl Model, Turn ===
+// === impl Model, Turn, SkillInfo ===
 
 impl Model {
     /// A language model for text, known by its id (`provider/key`), not resident.
@@ -143,6 +200,12 @@ impl Model {
             output_cost: None,
             extra: Vec::new(),
         }
+    }
+
+    /// Of another kind: `embedding`, ...
+    pub fn of_kind(mut self, kind: &str) -> Self {
+        self.kind = kind.to_owned();
+        self
     }
 
     /// It takes this kind of input too: `image`, `audio`, ...
@@ -208,5 +271,95 @@ impl Turn {
     pub fn after(mut self, answer: &str) -> Self {
         self.last_answer = answer.to_owned();
         self
+    }
+}
+
+impl SkillInfo {
+    /// An installed skill that is at work.
+    pub fn active(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            description: String::new(),
+            state: "active".to_owned(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// In another state: `disabled`, `failed`, `quarantined`, ...
+    pub fn in_state(mut self, state: &str) -> Self {
+        self.state = state.to_owned();
+        self
+    }
+
+    /// With one more fact: `reason`, ...
+    pub fn with_fact(mut self, name: &str, value: &str) -> Self {
+        self.extra.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{activity, inference, kv, models, residency, sessions};
+
+    #[test]
+    fn a_session_keeps_the_model_that_was_set() {
+        let host = Host::new().with_session("a", "lmstudio/acme/owl-9b").install();
+        assert_eq!(sessions::model("a").as_deref(), Some("lmstudio/acme/owl-9b"));
+        assert_eq!(sessions::model("b"), None);
+
+        sessions::set_model("a", None).unwrap();
+        sessions::set_model("b", Some("lmstudio/acme/otter-8b")).unwrap();
+        assert_eq!(host.session_model("a"), None);
+        assert_eq!(host.session_model("b").as_deref(), Some("lmstudio/acme/otter-8b"));
+    }
+
+    #[test]
+    fn activity_is_what_the_test_says() {
+        let broken =
+            SkillInfo::active("b", "2.0.0").in_state("failed").with_fact("reason", "it wants `clocks`");
+        let host = Host::new().with_skill(SkillInfo::active("a", "1.0.0")).with_skill(broken.clone());
+        let _host = host.with_explanation("session", "because").install();
+
+        assert_eq!(activity::skills(), [SkillInfo::active("a", "1.0.0"), broken]);
+        assert_eq!(activity::explain("session").as_deref(), Ok("because"));
+        assert_eq!(activity::explain("other").unwrap_err().code, "not-found");
+    }
+
+    #[test]
+    fn texts_have_the_embeddings_that_the_test_gave_them_and_questions_are_kept() {
+        let host = Host::new().with_embedding("a", &[1.0]).with_embedding("b", &[2.0]);
+        let host = host.with_vectors_at_most(2).install();
+        let texts = |texts: &str| texts.chars().map(String::from).collect::<Vec<_>>();
+
+        assert_eq!(inference::embed("mole", &texts("ba")), Ok(vec![vec![2.0], vec![1.0]]));
+        assert_eq!(inference::embed("mole", &texts("bab")).unwrap().len(), 2);
+        assert_eq!(inference::embed("mole", &texts("ac")).unwrap_err().code, "unavailable");
+        let asked: Vec<_> = host.embedded().into_iter().map(|asked| asked.inputs.concat()).collect();
+        assert_eq!(asked, ["ba", "bab", "ac"]);
+    }
+
+    #[test]
+    fn what_fails_answers_its_error_and_nothing_where_it_has_none() {
+        let denied = Error::new("denied", "not granted");
+        let host = ["activity", "kv", "models", "residency", "sessions"]
+            .into_iter()
+            .fold(Host::new(), |host, interface| host.failing(interface, denied.clone()));
+        let host = host
+            .with_model(Model::named("lmstudio/acme/owl-9b"))
+            .with_session("a", "lmstudio/acme/owl-9b")
+            .with_skill(SkillInfo::active("a", "1.0.0"))
+            .install();
+
+        assert_eq!((models::all(), models::find("owl")), (Vec::new(), None));
+        assert_eq!(residency::load("owl", &residency::LoadOptions::plain()), Err(denied.clone()));
+        assert_eq!(sessions::model("a"), None);
+        assert_eq!(sessions::set_model("a", None), Err(denied.clone()));
+        assert_eq!(kv::increment("n", 1.0), Err(denied.clone()));
+        assert_eq!((activity::skills(), activity::explain("a")), (Vec::new(), Err(denied)));
+        assert!(host.wishes().is_empty());
+        assert_eq!(host.session_model("a").as_deref(), Some("lmstudio/acme/owl-9b"));
     }
 }

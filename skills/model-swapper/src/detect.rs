@@ -54,6 +54,8 @@ pub(crate) struct Found {
 pub(crate) enum Pass {
     /// No request.
     Nothing,
+    /// It says that it wants no translation.
+    Denied,
     /// A request, and the text it is about could not be told for sure.
     Unclear(&'static str),
 }
@@ -126,7 +128,7 @@ impl Detector {
                 Some(Ok(found)) if best.as_ref().is_none_or(|best| found.weight() > best.weight()) => {
                     best = Some(found)
                 }
-                Some(Err(Pass::Nothing)) => return Err(Pass::Nothing),
+                Some(Err(Pass::Denied)) => return Err(Pass::Denied),
                 Some(Err(unclear)) => pass = unclear,
                 _ => {}
             }
@@ -175,7 +177,7 @@ impl Detector {
         let sentences = sentences(head, 0);
         for (at, sentence) in sentences.iter().enumerate().take(PREFACE_MAX + 1) {
             match sentence::judge(sentence.tokens, lexicon, pictured) {
-                Judgement::Denial => return Some(Err(Pass::Nothing)),
+                Judgement::Denial => return Some(Err(Pass::Denied)),
                 Judgement::Other => {}
                 Judgement::Request(request)
                     if (request.weak || request.act == Act::Read)
@@ -306,7 +308,7 @@ fn tail_start(text: &str) -> usize {
 }
 
 /// A message that is wholly in quotation marks, its own escaped, as some clients send it.
-fn unwrapped(text: &str) -> Cow<'_, str> {
+pub(crate) fn unwrapped(text: &str) -> Cow<'_, str> {
     let inner =
         text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inner| !inner.is_empty());
     let Some(inner) = inner else { return Cow::Borrowed(text) };

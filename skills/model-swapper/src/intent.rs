@@ -18,6 +18,16 @@ const PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// Words, phrases, patterns and models that one intent may have of each.
 const LIST_MAX: usize = 256;
 
+/// Examples of one intent: a person writes no more, and all are compared with every turn that no word decided.
+const EXAMPLES_MAX: usize = 64;
+
+/// Bytes of an example: a sentence or two. Longer ones are like everything a little.
+const EXAMPLE_BYTES_MAX: usize = 500;
+
+/// Cosine similarity from which a turn is like an example, where none is given. Models differ in what they call alike, so
+/// none is right for all of them; this one rather misses a turn than takes a wrong one.
+const THRESHOLD: f64 = 0.8;
+
 /// An intent.
 #[derive(Debug)]
 pub(crate) struct Intent {
@@ -37,6 +47,10 @@ pub(crate) struct Intent {
     pub(crate) afterwards: Afterwards,
     /// Intents are tried in ascending order.
     pub(crate) priority: i32,
+    /// Sentences such as the turns it is for; often none.
+    pub(crate) examples: Vec<String>,
+    /// How like one of them a turn must be: a cosine, more than 0 and at most 1.
+    pub(crate) threshold: f64,
     media: Vec<Media>,
     min_bytes: usize,
     names: Vec<String>,
@@ -73,11 +87,17 @@ impl Intent {
         if written.models.is_empty() {
             return Err(key("models", "names no model"));
         }
-        let own_words =
-            written.keywords.len() + written.phrases.len() + written.patterns.len() + written.names.len();
+        check_examples(&written).map_err(|(at, reason)| key(at, &reason))?;
+        let own_words = written.keywords.len()
+            + written.phrases.len()
+            + written.patterns.len()
+            + written.names.len()
+            + written.examples.as_ref().map_or(0, Vec::len);
         if written.task == Task::Chat && own_words == 0 && written.min_bytes == 0 && written.media.is_empty()
         {
-            return Err(Error::invalid(format!("`intents.{name}`: says neither words nor media to hear")));
+            return Err(Error::invalid(format!(
+                "`intents.{name}`: says neither words, examples nor media to hear"
+            )));
         }
         let mut patterns = Vec::new();
         for pattern in &written.patterns {
@@ -93,10 +113,12 @@ impl Intent {
             hold: written.hold(),
             afterwards: written.afterwards(),
             priority: written.priority,
+            threshold: written.threshold.unwrap_or(THRESHOLD),
             min_bytes: written.min_bytes,
             names: written.names.iter().chain([&name]).map(|word| word.to_lowercase()).collect(),
             keywords: lowered(&written.keywords),
             phrases: lowered(&written.phrases),
+            examples: written.examples.unwrap_or_default(),
             media: written.media,
             models: written.models,
             patterns,
@@ -126,7 +148,8 @@ impl Intent {
         }
         let words = [&self.keywords[..], &self.phrases[..]].concat();
         if words.is_empty() && self.patterns.is_empty() {
-            let bare = self.task == Task::Chat && (self.min_bytes > 0 || !self.media.is_empty());
+            let deaf = self.task != Task::Chat || !self.examples.is_empty();
+            let bare = !deaf && (self.min_bytes > 0 || !self.media.is_empty());
             return bare.then(|| Heard { word: "the turn's kind".to_owned(), text_at: None });
         }
         let ends = excerpts(text);
@@ -140,6 +163,24 @@ impl Intent {
         });
         word.map(|word| Heard { word, text_at: None })
     }
+}
+
+/// The key and what is wrong with it.
+fn check_examples(written: &WrittenIntent) -> Result<(), (&'static str, String)> {
+    if written.threshold.is_some_and(|threshold| !(threshold > 0.0 && threshold <= 1.0)) {
+        return Err(("threshold", "must be more than 0 and at most 1".to_owned()));
+    }
+    let Some(examples) = &written.examples else { return Ok(()) };
+    let sound = |example: &String| !example.trim().is_empty() && example.len() <= EXAMPLE_BYTES_MAX;
+    if !(1..=EXAMPLES_MAX).contains(&examples.len()) || !examples.iter().all(sound) {
+        let reason = format!("must be 1 to {EXAMPLES_MAX} sentences of 1 to {EXAMPLE_BYTES_MAX} bytes");
+        return Err(("examples", reason));
+    }
+    if written.task == Task::Translate {
+        let reason = "likeness does not tell which text is to be translated; use `names`, or a task of `chat` or `read`";
+        return Err(("examples", reason.to_owned()));
+    }
+    Ok(())
 }
 
 /// The beginning and the end of a text; the end is empty where the beginning is all.

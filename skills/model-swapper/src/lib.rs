@@ -2,12 +2,14 @@
 //! settings name.
 //!
 //! One pass over the turn: [`detect`] finds the request and what it is about, [`settings`] says which intent that is, and
-//! [`recipe`] writes what the specialist is sent. Where in doubt it passes; it never answers with an error. It keeps
-//! nothing between turns, and asks the host only which models there are.
+//! [`recipe`] writes what the specialist is sent. Where no words decided and the settings give examples, [`likeness`] asks
+//! an embedding model. Where in doubt it passes; it never answers with an error. It keeps nothing of a turn, and asks the
+//! host for nothing but models and embeddings.
 
 mod detect;
 mod intent;
 mod language;
+mod likeness;
 mod payload;
 mod recipe;
 mod sentence;
@@ -22,6 +24,7 @@ use pointsman_sdk::{
 use crate::detect::{Detector, Found, Input, Pass};
 use crate::intent::Intent;
 use crate::language::{Code, Guess, guess};
+use crate::likeness::{Like, Likeness};
 use crate::payload::Piece;
 use crate::recipe::{Recipe, Translation};
 use crate::sentence::Act;
@@ -41,6 +44,7 @@ const VISION_MAX: usize = 3;
 pub struct ModelSwapper {
     settings: Checked,
     detector: Detector,
+    likeness: Likeness,
 }
 
 impl Skill for ModelSwapper {
@@ -54,7 +58,9 @@ impl Skill for ModelSwapper {
     }
 
     fn configure(settings: Settings<'_>) -> Result<Self, Error> {
-        Ok(Self { settings: settings::read(settings)?, detector: Detector::new() })
+        let mut settings = settings::read(settings)?;
+        let likeness = Likeness::by(settings.embedding_model.take());
+        Ok(Self { settings, detector: Detector::new(), likeness })
     }
 
     fn on_request(&self, turn: &Turn) -> Result<Verdict, Error> {
@@ -71,17 +77,52 @@ impl ModelSwapper {
     /// The route of the first intent that the turn is for.
     fn decide(&self, turn: &Turn) -> Option<Route> {
         let input = Input { text: &turn.user_text, last_answer: &turn.last_answer, media: &turn.media };
-        let found = match self.detector.find(&input) {
-            Ok(found) => Some(found),
-            Err(Pass::Nothing) => None,
-            Err(Pass::Unclear(why)) => {
-                log::debug(&format!("a request was heard and passed: {why}"));
-                None
-            }
+        let found = self.detector.find(&input);
+        if let Err(Pass::Unclear(why)) = found {
+            log::debug(&format!("a request was heard and passed: {why}"));
+        }
+        let heard = found.as_ref().ok();
+        let by_words = self.fitting(turn).find_map(|intent| self.of_intent(intent, turn, heard));
+        by_words.or_else(|| self.by_examples(turn, &found))
+    }
+
+    /// The intents that the turn has the size and the media for, in order.
+    fn fitting(&self, turn: &Turn) -> impl Iterator<Item = &Intent> {
+        self.settings.intents.iter().filter(|intent| intent.fits(&turn.user_text, &turn.media))
+    }
+
+    /// The route of the intent whose examples the turn is most like. What words heard stays theirs, also where nothing
+    /// came of it; and since to a model of likeness "don't" is one word among many, a denial ends it here.
+    fn by_examples(&self, turn: &Turn, found: &Result<Found, Pass>) -> Option<Route> {
+        let open = |intent: &&Intent| match found {
+            Err(Pass::Denied) => false,
+            Err(Pass::Unclear(_)) => intent.task == Task::Chat,
+            Ok(_) | Err(Pass::Nothing) => true,
         };
-        let fitting = self.settings.intents.iter().filter(|intent| intent.fits(&turn.user_text, &turn.media));
-        let mut fitting = fitting.filter_map(|intent| self.of_intent(intent, turn, found.as_ref()));
-        fitting.next()
+        let exemplary = self.fitting(turn).filter(|intent| !intent.examples.is_empty());
+        let intents: Vec<_> = exemplary.filter(open).collect();
+        let act = found.as_ref().ok().map(|found| found.request.act);
+        let words_decided = |intent: &Intent| {
+            let built_in = matches!(
+                (intent.task, act),
+                (Task::Translate, Some(Act::Translate)) | (Task::Read, Some(Act::Read))
+            );
+            built_in || intent.hears(&turn.user_text).is_some()
+        };
+        if intents.is_empty() || self.fitting(turn).any(words_decided) {
+            return None;
+        }
+        let likes = self.likeness.nearest(&detect::unwrapped(turn.user_text.trim()), &intents);
+        likes.iter().find_map(|like| self.like(like, turn))
+    }
+
+    fn like(&self, like: &Like<'_>, turn: &Turn) -> Option<Route> {
+        match like.intent.task {
+            Task::Read => Some(self.reading(like.intent, turn)?.because(like.reason())),
+            Task::Chat => self.chat(like.intent, like.reason()),
+            // The settings refuse examples for it.
+            Task::Translate => None,
+        }
     }
 
     fn of_intent(&self, intent: &Intent, turn: &Turn, found: Option<&Found>) -> Option<Route> {
@@ -111,12 +152,13 @@ impl ModelSwapper {
                 let target = self.settings.target.unwrap_or(Code::ENGLISH);
                 self.route_translation(intent, turn, Translation { source, target, piece, wish: None })
             }
-            Task::Chat => {
-                let reason = format!("{}: the turn says `{}`", intent.name, heard.word);
-                let candidates = self.known(intent).into_iter().map(Candidate::new).collect();
-                self.route(intent, candidates, reason)
-            }
+            Task::Chat => self.chat(intent, format!("{}: the turn says `{}`", intent.name, heard.word)),
         }
+    }
+
+    fn chat(&self, intent: &Intent, reason: String) -> Option<Route> {
+        let candidates = self.known(intent).into_iter().map(Candidate::new).collect();
+        self.route(intent, candidates, reason)
     }
 
     fn translation(&self, intent: &Intent, turn: &Turn, Found { request, piece }: &Found) -> Option<Route> {

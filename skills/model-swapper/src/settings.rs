@@ -23,6 +23,10 @@ pub(crate) const SCHEMA: &str = include_str!("settings.schema.json");
 /// Intents that may be configured.
 const INTENTS_MAX: usize = 64;
 
+/// Examples of all intents together. The host replaces an instance that grew by 4 MiB, and one that keeps the vectors of
+/// more examples than this, of 4096 numbers each, would have to ask for them again on every turn.
+const EXAMPLES_MAX: usize = 192;
+
 /// Settings that make sense.
 #[derive(Debug)]
 pub(crate) struct Checked {
@@ -32,6 +36,8 @@ pub(crate) struct Checked {
     pub(crate) source: Option<Code>,
     /// May a route push other models out?
     pub(crate) swap: Swap,
+    /// The embedding model that compares turns with examples; none means whichever is in memory.
+    pub(crate) embedding_model: Option<String>,
     /// Enabled intents by priority.
     pub(crate) intents: Vec<Intent>,
 }
@@ -42,6 +48,7 @@ struct Written {
     target: String,
     source: String,
     swap: WrittenSwap,
+    embedding_model: Option<String>,
     intents: BTreeMap<String, WrittenIntent>,
 }
 
@@ -60,6 +67,8 @@ pub(crate) struct WrittenIntent {
     pub(crate) phrases: Vec<String>,
     #[serde(default)]
     pub(crate) patterns: Vec<String>,
+    pub(crate) examples: Option<Vec<String>>,
+    pub(crate) threshold: Option<f64>,
     #[serde(default)]
     pub(crate) media: Vec<Media>,
     #[serde(default)]
@@ -139,6 +148,15 @@ pub(crate) fn read(settings: Settings<'_>) -> Result<Checked, Error> {
     for (name, intent) in written.intents.into_iter().filter(|(_, intent)| intent.enabled) {
         intents.push(Intent::new(name, intent)?);
     }
+    let examples: usize = intents.iter().map(|intent| intent.examples.len()).sum();
+    if examples > EXAMPLES_MAX {
+        return Err(Error::invalid(format!(
+            "`intents`: {examples} examples in all, at most {EXAMPLES_MAX} can be kept"
+        )));
+    }
+    if written.embedding_model.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        return Err(Error::invalid("`embedding_model`: names no model"));
+    }
     intents.sort_by_key(|intent| intent.priority);
     Ok(Checked {
         target: code("target", &written.target)?,
@@ -148,6 +166,7 @@ pub(crate) fn read(settings: Settings<'_>) -> Result<Checked, Error> {
             WrittenSwap::IfIdle => Swap::IfIdle,
             WrittenSwap::Wait => Swap::Wait,
         },
+        embedding_model: written.embedding_model,
         intents,
     })
 }
@@ -239,6 +258,36 @@ mod tests {
         );
         let pattern = r#"{"intents": {"mine": {"task": "chat", "models": ["x"], "patterns": ["("]}}}"#;
         assert!(refusal(pattern).contains("`intents.mine.patterns`"));
+    }
+
+    #[test]
+    fn examples_are_few_and_short_and_not_for_translations() {
+        let mine = |rest: &str| {
+            refusal(&format!(r#"{{"intents": {{"mine": {{"task": "chat", "models": ["x"], {rest}}}}}}}"#))
+        };
+        let sentences =
+            |count: usize, bytes: usize| vec![format!("\"{}\"", "a".repeat(bytes)); count].join(",");
+        for list in ["".to_owned(), sentences(65, 5), sentences(1, 501), "\" \"".to_owned()] {
+            assert!(
+                mine(&format!(r#""examples": [{list}]"#)).starts_with("`intents.mine.examples`"),
+                "{list}"
+            );
+        }
+        for threshold in ["0", "-0.5", "1.01"] {
+            let refused = mine(&format!(r#""examples": ["a"], "threshold": {threshold}"#));
+            assert!(refused.starts_with("`intents.mine.threshold`"), "{refused}");
+        }
+        let translate = r#"{"intents": {"translate": {"examples": ["Say it in German"]}}}"#;
+        assert!(refusal(translate).starts_with("`intents.translate.examples`"));
+        assert!(refusal(r#"{"embedding_model": ""}"#).starts_with("`embedding_model`"));
+
+        let intent = |name: &str| {
+            format!(r#""{name}": {{"task": "chat", "models": ["x"], "examples": [{}]}}"#, sentences(64, 500))
+        };
+        let three = ["a", "b", "c"].map(intent).join(",");
+        assert!(read(Settings::new(&format!(r#"{{"intents": {{{three}}}}}"#))).is_ok());
+        let four = format!(r#"{{"intents": {{{three}, {}}}}}"#, intent("d"));
+        assert!(refusal(&four).starts_with("`intents`: 256 examples"));
     }
 
     #[test]

@@ -1,16 +1,26 @@
 //! The contract's imports, answered by the host that a test installed: same names, same signatures as the generated ones.
 
-use super::{HOST, Wish};
+use super::{Embedded, HOST, Wish};
+use crate::Error;
+
+/// The error of an interface that the test made fail.
+fn granted(interface: &str) -> Result<(), Error> {
+    HOST.with_borrow(|host| host.failing.get(interface).cloned()).map_or(Ok(()), Err)
+}
 
 pub(crate) mod models {
-    use super::HOST;
+    use super::{HOST, granted};
     use crate::Model;
 
     pub(crate) fn all() -> Vec<Model> {
-        HOST.with_borrow(|host| host.models.clone())
+        match granted("models") {
+            Ok(()) => HOST.with_borrow(|host| host.models.clone()),
+            Err(_) => Vec::new(),
+        }
     }
 
     pub(crate) fn find(name: &str) -> Option<Model> {
+        granted("models").ok()?;
         let name = name.to_lowercase();
         let matches = |model: &Model| {
             let (id, key) = (model.id.to_lowercase(), model.key.to_lowercase());
@@ -25,7 +35,7 @@ pub(crate) mod models {
 }
 
 pub(crate) mod residency {
-    use super::{HOST, Wish};
+    use super::{HOST, Wish, granted};
     use crate::Error;
     use crate::bindings::contract::residency::{LoadOptions, Standing};
 
@@ -38,6 +48,7 @@ pub(crate) mod residency {
     }
 
     fn wish(model: &str, wish: Wish, resident: bool) -> Result<Standing, Error> {
+        granted("residency")?;
         let known = super::models::find(model)
             .ok_or_else(|| Error::new("not-found", format!("no model `{model}`")))?;
         HOST.with_borrow_mut(|host| host.wishes.push(wish));
@@ -46,15 +57,16 @@ pub(crate) mod residency {
 }
 
 pub(crate) mod sessions {
-    use super::HOST;
+    use super::{HOST, granted};
     use crate::Error;
 
     pub(crate) fn model(session: &str) -> Option<String> {
+        granted("sessions").ok()?;
         HOST.with_borrow(|host| host.sessions.get(session).cloned())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the contract's signature")]
     pub(crate) fn set_model(session: &str, model: Option<&str>) -> Result<(), Error> {
+        granted("sessions")?;
         HOST.with_borrow_mut(|host| match model {
             Some(model) => host.sessions.insert(session.to_owned(), model.to_owned()),
             None => host.sessions.remove(session),
@@ -64,12 +76,12 @@ pub(crate) mod sessions {
 }
 
 pub(crate) mod conversation {
-    use super::HOST;
+    use super::{HOST, granted};
     use crate::Error;
     use crate::bindings::contract::conversation::Message;
 
-    #[expect(clippy::unnecessary_wraps, reason = "the contract's signature")]
     pub(crate) fn messages(_request_id: &str, offset: u32, limit: u32) -> Result<Vec<Message>, Error> {
+        granted("conversation")?;
         let window = |messages: &[Message]| {
             messages.iter().skip(offset as usize).take(limit as usize).cloned().collect()
         };
@@ -77,20 +89,25 @@ pub(crate) mod conversation {
     }
 
     pub(crate) fn body(_request_id: &str) -> Result<String, Error> {
+        granted("conversation")?;
         Err(Error::new("unavailable", "the fake host keeps no bodies"))
     }
 }
 
 pub(crate) mod inference {
-    use super::HOST;
+    use super::{Embedded, HOST, granted};
     use crate::Error;
 
-    pub(crate) fn embed(_model: &str, inputs: &[String]) -> Result<Vec<Vec<f32>>, Error> {
+    pub(crate) fn embed(model: &str, inputs: &[String]) -> Result<Vec<Vec<f32>>, Error> {
+        let asked = Embedded { model: model.to_owned(), inputs: inputs.to_vec() };
+        HOST.with_borrow_mut(|host| host.embedded.push(asked));
+        granted("inference")?;
         let missing = |text: &String| Error::new("unavailable", format!("no embedding for `{text}`"));
         HOST.with_borrow(|host| {
             inputs
                 .iter()
                 .map(|text| host.embeddings.get(text).cloned().ok_or_else(|| missing(text)))
+                .take(host.vectors_max.unwrap_or(usize::MAX))
                 .collect()
         })
     }
@@ -101,30 +118,34 @@ pub(crate) mod inference {
         _user: &str,
         _max_tokens: u32,
     ) -> Result<String, Error> {
+        granted("inference")?;
         Err(Error::new("unavailable", format!("the fake host does not run `{model}`")))
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the contract's signatures")]
 pub(crate) mod kv {
-    use super::HOST;
+    use super::{HOST, granted};
     use crate::Error;
 
     pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, Error> {
+        granted("kv")?;
         Ok(HOST.with_borrow(|host| host.kv.get(key).cloned()))
     }
 
     pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), Error> {
+        granted("kv")?;
         HOST.with_borrow_mut(|host| host.kv.insert(key.to_owned(), value.to_vec()));
         Ok(())
     }
 
     pub(crate) fn delete(key: &str) -> Result<(), Error> {
+        granted("kv")?;
         HOST.with_borrow_mut(|host| host.kv.remove(key));
         Ok(())
     }
 
     pub(crate) fn keys(prefix: &str) -> Result<Vec<String>, Error> {
+        granted("kv")?;
         Ok(HOST.with_borrow(|host| {
             host.kv.keys().filter(|key| key.starts_with(prefix)).take(1000).cloned().collect()
         }))
@@ -141,24 +162,32 @@ pub(crate) mod kv {
 }
 
 pub(crate) mod http {
+    use super::granted;
     use crate::Error;
     use crate::bindings::contract::http::{Request, Response};
 
     pub(crate) fn send(request: &Request) -> Result<Response, Error> {
+        granted("http")?;
         Err(Error::new("denied", format!("the fake host has no network: {}", request.url)))
     }
 }
 
 pub(crate) mod activity {
+    use super::{HOST, granted};
     use crate::Error;
     use crate::bindings::contract::activity::SkillInfo;
 
     pub(crate) fn skills() -> Vec<SkillInfo> {
-        Vec::new()
+        match granted("activity") {
+            Ok(()) => HOST.with_borrow(|host| host.skills.clone()),
+            Err(_) => Vec::new(),
+        }
     }
 
     pub(crate) fn explain(session: &str) -> Result<String, Error> {
-        Err(Error::new("not-found", format!("no session `{session}`")))
+        granted("activity")?;
+        let told = HOST.with_borrow(|host| host.explanations.get(session).cloned());
+        told.ok_or_else(|| Error::new("not-found", format!("no session `{session}`")))
     }
 }
 
