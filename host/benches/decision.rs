@@ -119,7 +119,7 @@ impl<'a> Step<'a> {
 fn skills(runtime: &Runtime, limits: Limits) -> Arc<Generation> {
     let bundled: Vec<_> =
         pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect();
-    let delegates = Delegates { models: Arc::new(House), residency: Arc::new(House) };
+    let delegates = Delegates { models: Arc::new(House), residency: Arc::new(House), ..Delegates::nowhere() };
     let config = Config { limits, ..Config::default() };
     let (skills, housekeeping) =
         runtime.block_on(Skills::start(config, delegates, &bundled)).expect("the skills start");

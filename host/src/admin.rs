@@ -1,12 +1,16 @@
 //! The admin API: what the command line and a dashboard ask of a running gateway. JSON in, JSON out, one bearer token.
 //!
-//! Nested by `app` under [`PREFIX`]. Bounded by [`BODY_BYTES_MAX`] a request and by what the rooms it asks keep; it holds
+//! Nested by `app` under [`PREFIX`]. Bounded by [`BODY_BYTES_MAX`] a request, those that bring a component by what one may
+//! have, and by what the rooms it asks keep; it holds
 //! no state and decides nothing: loads and unloads go through residency as a person's wishes, like everyone's.
 //! Deliberately absent: anything that answers without the token, and anything that a browser page elsewhere could use
 //! (no CORS; the listener checks `Host` and `Origin` before a request comes here).
 
 mod answer;
 mod auth;
+pub mod keeper;
+mod sessions;
+mod skills;
 pub mod view;
 
 use std::path::PathBuf;
@@ -27,6 +31,10 @@ use crate::model::Directory;
 use crate::residency::{Action, Pin, WhenAnswered, Whose, Wish, Wisher};
 use crate::telemetry::RECORDS_MAX;
 use answer::Failure;
+use keeper::Keeper;
+
+pub use sessions::Picks;
+pub use skills::SIGNATURE_HEADER;
 
 /// Where the API is found.
 pub const PREFIX: &str = "/pointsman/v1";
@@ -34,7 +42,7 @@ pub const PREFIX: &str = "/pointsman/v1";
 /// The token's file, inside the data folder.
 pub const TOKEN_FILE: &str = "admin-token";
 
-/// Bytes of a request's body: a model's name and two settings.
+/// Bytes of a request's body that is no component: a model's name and two settings, a list of grants.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Records in an answer that does not say how many it wants.
@@ -48,6 +56,8 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Admin {
     /// What serves requests.
     pub gateway: Arc<Gateway>,
+    /// Keeps what people pick.
+    pub picks: Arc<dyn Picks>,
     /// What a caller must send.
     pub token: String,
     /// When the gateway started.
@@ -83,7 +93,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/residency", get(residency))
         .route("/requests", get(requests))
         .route("/requests/{id}", get(request))
-        .route("/skills", get(skills))
+        .merge(skills::routes())
+        .merge(sessions::routes())
         .fallback(|| async { Failure::no_such_path().respond() })
         .method_not_allowed_fallback(|| async { Failure::wrong_method().respond() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -104,10 +115,6 @@ async fn residency(State(admin): Shared) -> Response {
         Some(report) => answer::json(&view::Residency::of(&report)),
         None => Failure::shutting_down().respond(),
     }
-}
-
-async fn skills(State(admin): Shared) -> Response {
-    answer::json(&view::Skills { skills: admin.skills() })
 }
 
 /// `?limit=N`
@@ -163,7 +170,7 @@ impl Admin {
             uptime_seconds: self.started.elapsed().as_secs(),
             generation: self.gateway.skills.generation().number(),
             providers: providers.collect(),
-            skills: self.skills(),
+            skills: self.keeper().list().await,
             config_file: self.config_file.as_ref().map(|path| path.display().to_string()),
             data_dir: self.data_dir.display().to_string(),
         }
@@ -196,7 +203,7 @@ impl Admin {
         self.gateway.residency.directory()
     }
 
-    fn skills(&self) -> Vec<view::Skill> {
-        self.gateway.skills.statuses().iter().map(view::Skill::of).collect()
+    fn keeper(&self) -> Keeper {
+        Keeper::new(self.gateway.skills.clone())
     }
 }

@@ -4,13 +4,14 @@
 mod delegates;
 mod events;
 mod journal;
+mod picks;
 mod token;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,10 +30,11 @@ use crate::provider::list_only::ListOnly;
 use crate::provider::{Provider, ServerKind};
 use crate::residency::{Device, Residency};
 use crate::session::table::Table;
-use crate::skill::{Bundled, Delegates, Skills};
+use crate::skill::{Bundled, Skills};
 use crate::store::{OpenError, Store};
 use crate::telemetry::Ring;
 use crate::upstream::{Substitutes, Target, Upstream};
+use delegates::Behind;
 
 /// How long the disk may take after everything else has stopped.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,21 +71,34 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     for owner in owners {
         tasks.spawn(owner.run());
     }
-    let (skills, housekeeping) = skills(&config, &residency).await?;
+    let upstream = Arc::new(upstream(&config, address)?);
+    let sessions = picks::restored(&store, Table::new(config.sessions));
+    let ring = Arc::new(Ring::default());
+    let behind = Behind {
+        residency: residency.clone(),
+        upstream: upstream.clone(),
+        sessions: sessions.clone(),
+        ring: ring.clone(),
+        store: store.clone(),
+        skills: Arc::default(),
+    };
+    let (skills, housekeeping) = skills(&config, &behind).await?;
     tasks.spawn(housekeeping.run());
     tasks.spawn(events::tell(residency.clone(), skills.events()));
 
     let gateway = Arc::new(Gateway {
         routes: config.routes.clone(),
         limits: config.exchange,
-        skills: Arc::new(skills),
+        skills,
+        command_prefix: config.command_prefix.clone(),
         residency,
-        upstream: upstream(&config, address)?,
-        sessions: Mutex::new(Table::new(config.sessions)),
-        ring: Arc::new(Ring::default()),
+        upstream,
+        sessions,
+        ring,
         counter: AtomicU64::new(rand::random::<u32>().into()),
     });
-    let front = Front::new(config.ingress.clone(), gateway.clone(), admin_router(&config, &gateway, &token));
+    let admin = admin_router(&config, &gateway, &store, &token);
+    let front = Front::new(config.ingress.clone(), gateway.clone(), admin);
     let (stop, stopped) = oneshot::channel();
     let mut listening = JoinSet::new();
     let connections_max = config.ingress.connections_max;
@@ -133,29 +148,36 @@ fn provider(name: &str, provider: &config::Provider) -> anyhow::Result<Arc<dyn P
 
 async fn skills(
     config: &Config,
-    residency: &Residency,
-) -> anyhow::Result<(Skills, crate::skill::Housekeeping)> {
-    let delegates = Delegates {
-        models: Arc::new(delegates::Models(residency.clone())),
-        residency: Arc::new(delegates::Wishes(residency.clone())),
-    };
-    let bundled: Vec<_> =
-        pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect();
-    Skills::start(config.skills.clone(), delegates, &bundled).await.context("skills")
+    behind: &Behind,
+) -> anyhow::Result<(Arc<Skills>, crate::skill::Housekeeping)> {
+    let delegates = behind.delegates().context("the client of skills' `http`")?;
+    let (skills, housekeeping) =
+        Skills::start(config.skills.clone(), delegates, &bundled()).await.context("skills")?;
+    // Set once, here: what is shown of skills to skills is looked up when they ask.
+    let _ = behind.skills.set(Arc::downgrade(&skills));
+    Ok((skills, housekeeping))
+}
+
+/// The skills that ship with the gateway.
+pub fn bundled() -> Vec<Bundled> {
+    pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect()
 }
 
 /// The data path's client; the hop header names this gateway by its address and a random number.
 fn upstream(config: &Config, address: SocketAddr) -> anyhow::Result<Upstream> {
     let mut targets = BTreeMap::new();
     for (name, provider) in &config.providers {
-        let chat: Uri = format!("{}/v1/chat/completions", provider.url)
-            .parse()
-            .with_context(|| format!("provider {name}: url {:?}", provider.url))?;
+        let at = |path: &str| {
+            let uri: Result<Uri, _> = format!("{}/v1/{path}", provider.url).parse();
+            uri.with_context(|| format!("provider {name}: url {:?}", provider.url))
+        };
+        let (chat, embeddings) = (at("chat/completions")?, at("embeddings")?);
         let substitutes = match provider.kind {
             None | Some(ServerKind::LmStudio) => Substitutes::Perhaps,
             Some(_) => Substitutes::Never,
         };
-        targets.insert(name.clone(), Target { chat, authorization: authorization(provider)?, substitutes });
+        let authorization = authorization(provider)?;
+        targets.insert(name.clone(), Target { chat, embeddings, authorization, substitutes });
     }
     let hop = HeaderValue::try_from(format!("{address}-{:08x}", rand::random::<u32>()))
         .context("the hop header")?;
@@ -169,7 +191,7 @@ fn authorization(provider: &config::Provider) -> anyhow::Result<Option<HeaderVal
     Ok(Some(value))
 }
 
-fn admin_router(config: &Config, gateway: &Arc<Gateway>, token: &str) -> axum::Router {
+fn admin_router(config: &Config, gateway: &Arc<Gateway>, store: &Store, token: &str) -> axum::Router {
     let providers = config.providers.iter().map(|(name, provider)| admin::ModelServer {
         name: name.clone(),
         kind: provider.kind.map_or("unknown", ServerKind::as_str).to_owned(),
@@ -177,6 +199,7 @@ fn admin_router(config: &Config, gateway: &Arc<Gateway>, token: &str) -> axum::R
     });
     admin::router(Arc::new(Admin {
         gateway: gateway.clone(),
+        picks: Arc::new(picks::Kept { store: store.clone(), sessions: gateway.sessions.clone() }),
         token: token.to_owned(),
         started: Instant::now(),
         providers: providers.collect(),

@@ -4,19 +4,27 @@
 //! A guest's side of the host is a [`Sandbox`], one per instance. It holds everything an imported function may touch:
 //! there are no globals and no ambient authority. How and when guests are called is the skill room's.
 
+pub mod activity;
 pub mod bindings;
+pub mod conversation;
+pub mod http;
+pub mod inference;
+pub mod kv;
 pub mod models;
 pub mod residency;
+pub mod sessions;
 
 mod allowance;
 mod always;
-mod denied;
 mod memory;
+mod nowhere;
 mod sandbox;
+mod subject;
 mod wasi;
 
 pub use allowance::{Allowance, Leave, Limits, LimitsError, TICK};
-pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox, Subject};
+pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox};
+pub use subject::{Budget, Guards, Subject};
 pub use wasi::link_wasi;
 
 use crate::grant::Capability;

@@ -10,10 +10,13 @@ pub mod output;
 mod check;
 mod demo;
 mod doctor;
+mod edit;
 mod export;
 mod logging;
 mod models;
 mod serve;
+mod sessions;
+pub mod skill;
 mod why;
 
 #[cfg(test)]
@@ -84,10 +87,16 @@ async fn command(args: Args) -> anyhow::Result<Success> {
         Command::Demo(demo) => demo::play_on(&demo, &mut output).await,
         Command::Doctor(file) => doctor::run(&global, file.config.as_deref(), &mut output).await,
         Command::Models(models) => models::run(&global, models, &mut output).await,
+        Command::Skill(skill) => skill::run(&global, skill, &mut output).await,
+        Command::Sessions(sessions) => sessions::run(&global, sessions, &mut output).await,
+        Command::Use(order) => sessions::pick(&global, order, &mut output).await,
         Command::Why { request } => why::run(&global, request.as_deref(), &mut output).await,
         Command::Config(args::Config::Check(file)) => {
             check::run(&global, file.config.as_deref(), &mut output)
         }
+        Command::Config(args::Config::Get(key)) => edit::get(&key, &mut output),
+        Command::Config(args::Config::Set(set)) => edit::set(&global, &set, &mut output),
+        Command::Config(args::Config::Schema) => Ok(edit::schema(&mut output)),
     }
 }
 

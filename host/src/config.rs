@@ -3,6 +3,7 @@
 //!
 //! No file is needed: with none, LM Studio on this machine is served on 127.0.0.1:8484 with the bundled skills.
 
+pub mod edit;
 pub mod env;
 pub mod file;
 pub mod period;
@@ -37,6 +38,8 @@ pub struct Config {
     pub aliases: Vec<(String, String)>,
     /// Names and defaults.
     pub routes: route::Config,
+    /// What chat commands begin with; empty for none.
+    pub command_prefix: String,
     /// Conversations.
     pub sessions: session::table::Config,
     /// One exchange.

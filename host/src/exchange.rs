@@ -6,7 +6,9 @@
 
 mod account;
 mod attempt;
+mod conversation;
 mod decide;
+pub mod infer;
 mod job;
 mod respond;
 
@@ -41,12 +43,14 @@ pub struct Gateway {
     pub limits: Limits,
     /// Who decides.
     pub skills: Arc<Skills>,
+    /// What chat commands begin with.
+    pub command_prefix: String,
     /// Who looks after the models in memory.
     pub residency: Residency,
     /// The way to the providers.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// What is remembered of conversations.
-    pub sessions: Mutex<table::Table>,
+    pub sessions: Arc<Mutex<table::Table>>,
     /// What `why` reads.
     pub ring: Arc<Ring>,
     /// Numbers requests.
@@ -113,10 +117,11 @@ async fn prepare(account: &Arc<Account>, headers: HeaderMap, body: Bytes) -> Res
         return Err(Error::new(Fault::Client, 508, "loop", message));
     }
     let request = chat::Request::read(body).map_err(|error| Error::bad_request(error.to_string()))?;
-    let Attached { session, agent, standing } = decide::attach(account, &headers, &request);
+    let request = Arc::new(request);
+    let Attached { session, agent, standing, picked } = decide::attach(account, &headers, &request);
     let directory = gateway.residency.directory();
     let held = standing.held().map(|held| &*held.route);
-    let current = route::current(&request.model, held, &gateway.routes, &directory);
+    let current = route::current(&request.model, picked.as_ref(), held, &gateway.routes, &directory);
     let case = Case {
         request: &request,
         session: &session,
@@ -128,7 +133,8 @@ async fn prepare(account: &Arc<Account>, headers: HeaderMap, body: Bytes) -> Res
     let (plan, patches, weight) = match decide::decide(account, &case).await? {
         Decided::Serve { plan, patches, weight } => (plan, patches, weight),
         Decided::Reply(text) => {
-            return Ok(Prepared::Reply(Reply { streaming: request.stream, model: request.model, text }));
+            let (streaming, model) = (request.stream, request.model.clone());
+            return Ok(Prepared::Reply(Reply { streaming, model, text }));
         }
     };
     let (account, progress) = (account.clone(), Arc::default());

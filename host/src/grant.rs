@@ -7,6 +7,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bytesize::ByteSize;
+use wildmatch::WildMatch;
+
 /// An interface of the contract that a skill may use only where the user said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
@@ -46,6 +49,10 @@ pub enum Scope {
     All,
     /// `http=HOST`: this host.
     Host(String),
+    /// `residency=PATTERN`, `inference=PATTERN`: models whose id, or key, is like this; `*` stands for anything.
+    Models(String),
+    /// `kv=SIZE`: so many bytes.
+    Bytes(u64),
 }
 
 /// What one skill may do: its imports, of these what was granted.
@@ -81,6 +88,15 @@ pub enum ParseGrantError {
 
 /// The longest host name of the domain name system (RFC 1035, 2.3.4), with room for a port.
 const HOST_BYTES_MAX: usize = 253 + 6;
+
+/// Bytes that a skill may keep where the grant names no other size.
+pub const KV_BYTES_USUAL: usize = 1 << 20;
+
+/// Bytes that a grant may name: all of it is in memory while the gateway runs.
+const KV_BYTES_MOST: u64 = 1 << 30;
+
+/// Bytes of a pattern; the longest model names seen in the wild are below 100.
+const PATTERN_BYTES_MAX: usize = 256;
 
 /// Interfaces that every skill may use.
 const ALWAYS: [&str; 3] = ["log", "clock", "random"];
@@ -137,6 +153,14 @@ impl Grant {
     pub fn plain(capability: Capability) -> Self {
         Self { capability, scope: Scope::Plain }
     }
+
+    /// A grant that is to be taken back: as it was written, or a bare interface for all of its grants, `http` too.
+    pub fn parse_all_of(text: &str) -> Result<Self, ParseGrantError> {
+        match Capability::from_name(text.trim()) {
+            Some(capability) => Ok(Self::plain(capability)),
+            None => text.parse(),
+        }
+    }
 }
 
 impl FromStr for Grant {
@@ -163,6 +187,8 @@ impl fmt::Display for Grant {
             Scope::Plain => write!(f, "{}", self.capability),
             Scope::All => write!(f, "{}=all", self.capability),
             Scope::Host(host) => write!(f, "{}={host}", self.capability),
+            Scope::Models(pattern) => write!(f, "{}={pattern}", self.capability),
+            Scope::Bytes(bytes) => write!(f, "{}={bytes}", self.capability),
         }
     }
 }
@@ -175,7 +201,17 @@ fn parse_scope(capability: Capability, scope: Option<&str>) -> Result<Scope, Par
         (Capability::Http, Some(host)) if is_host(host) => Ok(Scope::Host(host.to_ascii_lowercase())),
         (Capability::Http, Some(other)) => refuse(other, "; name one host, without scheme or path"),
         (Capability::Residency, Some("all")) => Ok(Scope::All),
-        (Capability::Residency, Some(other)) => refuse(other, "; only `residency` and `residency=all` exist"),
+        (Capability::Residency | Capability::Inference, Some(pattern)) if is_pattern(pattern) => {
+            Ok(Scope::Models(pattern.to_owned()))
+        }
+        (Capability::Residency, Some(other)) => {
+            refuse(other, "; write `all`, or a model's id, with `*` for anything")
+        }
+        (Capability::Inference, Some(other)) => refuse(other, "; write a model's id, with `*` for anything"),
+        (Capability::Kv, Some(size)) => match size.parse::<ByteSize>().map(|size| size.as_u64()) {
+            Ok(bytes @ 1..=KV_BYTES_MOST) => Ok(Scope::Bytes(bytes)),
+            _ => refuse(size, "; write a size up to 1GiB, as in `kv=4MiB`"),
+        },
         (_, Some(other)) => refuse(other, ""),
         (_, None) => Ok(Scope::Plain),
     }
@@ -184,6 +220,19 @@ fn parse_scope(capability: Capability, scope: Option<&str>) -> Result<Scope, Par
 fn is_host(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     text.len() <= HOST_BYTES_MAX && text.chars().all(legal)
+}
+
+/// A model's id or key, perhaps with `*` in it.
+fn is_pattern(text: &str) -> bool {
+    let is_legal = |c: char| !c.is_control() && !c.is_whitespace() && c != ',';
+    !text.is_empty() && text.len() <= PATTERN_BYTES_MAX && text.chars().all(is_legal)
+}
+
+/// The pattern means the model, by its id or by its key.
+fn is_like(pattern: &str, model: &str) -> bool {
+    let pattern = WildMatch::new(pattern);
+    let key = model.split_once('/').map_or(model, |(_, key)| key);
+    pattern.matches(model) || pattern.matches(key)
 }
 
 // === impl Rights ===
@@ -216,6 +265,41 @@ impl Rights {
     /// The skill may unload what people loaded.
     pub fn allow_all_residency(&self) -> bool {
         self.effective.contains(&Grant { capability: Capability::Residency, scope: Scope::All })
+    }
+
+    /// The skill may wish for this model, an id, to be loaded or unloaded.
+    pub fn allow_residency(&self, model: &str) -> bool {
+        self.allow_model(Capability::Residency, model)
+    }
+
+    /// The skill may ask this model, an id.
+    pub fn allow_inference(&self, model: &str) -> bool {
+        self.allow_model(Capability::Inference, model)
+    }
+
+    fn allow_model(&self, capability: Capability, model: &str) -> bool {
+        let of_it = self.effective.iter().filter(|grant| grant.capability == capability);
+        of_it.into_iter().any(|grant| match &grant.scope {
+            Scope::Models(pattern) => is_like(pattern, model),
+            Scope::Plain | Scope::All | Scope::Host(_) | Scope::Bytes(_) => true,
+        })
+    }
+
+    /// Bytes that the skill may keep.
+    pub fn kv_bytes_max(&self) -> usize {
+        let sizes = self.effective.iter().filter_map(|grant| match grant.scope {
+            Scope::Bytes(bytes) if grant.capability == Capability::Kv => usize::try_from(bytes).ok(),
+            _ => None,
+        });
+        sizes.max().unwrap_or(KV_BYTES_USUAL)
+    }
+
+    /// The hosts that the skill may send requests to, as written.
+    pub fn http_hosts(&self) -> impl Iterator<Item = &str> {
+        self.effective.iter().filter_map(|grant| match &grant.scope {
+            Scope::Host(host) => Some(host.as_str()),
+            Scope::Plain | Scope::All | Scope::Models(_) | Scope::Bytes(_) => None,
+        })
     }
 
     /// What is in force.
@@ -261,10 +345,23 @@ mod tests {
                 ),
             ),
             ("models=all", Err("grant `models` does not take `=all`")),
+            ("residency=acme/*", Ok("residency=acme/*")),
+            ("inference=lmstudio/text-embedding-x", Ok("inference=lmstudio/text-embedding-x")),
             (
-                "residency=some",
-                Err("grant `residency` does not take `=some`; only `residency` and `residency=all` exist"),
+                "residency=",
+                Err(
+                    "grant `residency` does not take `=`; write `all`, or a model's id, with `*` for anything",
+                ),
             ),
+            (
+                "inference=a b",
+                Err("grant `inference` does not take `=a b`; write a model's id, with `*` for anything"),
+            ),
+            ("kv", Ok("kv")),
+            ("kv=4MiB", Ok("kv=4194304")),
+            ("kv=0", Err("grant `kv` does not take `=0`; write a size up to 1GiB, as in `kv=4MiB`")),
+            ("kv=-1", Err("grant `kv` does not take `=-1`; write a size up to 1GiB, as in `kv=4MiB`")),
+            ("kv=2GiB", Err("grant `kv` does not take `=2GiB`; write a size up to 1GiB, as in `kv=4MiB`")),
             ("http", Err("grant `http` needs a host, as in `http=api.example.com`")),
             ("http=", Err("grant `http` needs a host, as in `http=api.example.com`")),
             (
@@ -277,6 +374,29 @@ mod tests {
             let parsed = text.parse::<Grant>().map(|it| it.to_string()).map_err(|it| it.to_string());
             assert_eq!(parsed, expected.map(str::to_owned).map_err(str::to_owned), "{text}");
         }
+    }
+
+    #[test]
+    fn a_grant_goes_as_far_as_it_says() {
+        use Capability::{Http, Inference, Kv, Residency};
+        let rights = |grants: &[&str]| {
+            let grants: Vec<Grant> = grants.iter().map(|text| text.parse().unwrap()).collect();
+            Rights::effective(&[Residency, Inference, Kv, Http], Some(&grants))
+        };
+        let narrow =
+            rights(&["residency=acme/*", "inference=lmstudio/owl", "kv=10", "http=a.example", "http=b:1"]);
+        let model = "lmstudio/acme/otter";
+        assert!(narrow.allow_residency(model) && narrow.allow_residency("q/acme/x"));
+        assert!(!narrow.allow_residency("lmstudio/other/otter") && !narrow.allow_all_residency());
+        assert!(narrow.allow_inference("lmstudio/owl") && !narrow.allow_inference("q/owl"));
+        assert_eq!(narrow.kv_bytes_max(), 10);
+        assert_eq!(narrow.http_hosts().collect::<Vec<_>>(), ["a.example", "b:1"]);
+        let wide = rights(&["residency", "inference", "kv"]);
+        assert!(wide.allow_residency(model) && wide.allow_inference(model));
+        assert_eq!(wide.kv_bytes_max(), KV_BYTES_USUAL);
+        let none = rights(&[]);
+        assert!(!none.allow_residency(model) && !none.allow_inference(model));
+        assert_eq!(none.http_hosts().count(), 0);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod exchange;
 pub mod ingress;
 pub mod provider;
 pub mod residency;
+pub mod shelf;
 pub mod skill;
 pub mod splice;
 pub mod store;

@@ -55,6 +55,10 @@ pub struct Attempt {
 /// Where a request goes if every skill passes. Where several servers have the model it is any of them, the best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Current {
+    /// A person picked it for the conversation: nobody routes it, and nothing else serves.
+    Picked(Pool),
+    /// A person picked a model that nobody lists now.
+    PickedAway(ModelId),
     /// The client named it.
     Named(Pool),
     /// The client named none, or `auto`.
@@ -108,20 +112,30 @@ impl Current {
     /// The model, where there is one.
     pub fn model(&self) -> Option<&ModelId> {
         match self {
-            Self::Named(pool) | Self::Default(pool) => Some(&pool.best),
-            Self::Unknown | Self::None => None,
+            Self::Picked(pool) | Self::Named(pool) | Self::Default(pool) => Some(&pool.best),
+            Self::PickedAway(_) | Self::Unknown | Self::None => None,
         }
+    }
+
+    /// A person picked it.
+    pub fn is_picked(&self) -> bool {
+        matches!(self, Self::Picked(_) | Self::PickedAway(_))
     }
 }
 
-/// The first that applies: the model of a route that holds, the requested one if known, the configured default, the
+/// The first that applies: the model that a person picked, the model of a route that holds, the requested one if known, the configured default, the
 /// language model that is due in memory at rest (what is there now may be there for somebody's route), the smallest.
 pub fn current(
     requested: &str,
+    picked: Option<&ModelId>,
     held: Option<&verdict::Route>,
     config: &Config,
     directory: &Directory,
 ) -> Current {
+    if let Some(picked) = picked {
+        let pool = Pool::named(picked.as_str(), directory);
+        return pool.map_or_else(|| Current::PickedAway(picked.clone()), Current::Picked);
+    }
     let of_held =
         |held: &verdict::Route| held.candidates.iter().find_map(|it| Pool::named(&it.model, directory));
     if let Some(pool) = held.and_then(of_held) {
@@ -153,6 +167,33 @@ pub fn plain(pool: Pool, config: &Config, directory: &Directory) -> Plan {
     let mut attempts = pool.into_ids().map(attempt).collect();
     add_fallbacks(&mut attempts, config, directory);
     Plan { attempts, routed: None }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Every model that may serve, each once.
+    pub fn models(&self) -> Vec<ModelId> {
+        let mut models: Vec<ModelId> = Vec::new();
+        for attempt in &self.attempts {
+            if !models.contains(&attempt.model) {
+                models.push(attempt.model.clone());
+            }
+        }
+        models
+    }
+
+    /// The same plan with these models alone.
+    pub fn narrowed(mut self, allowed: &[ModelId]) -> Self {
+        self.attempts.retain(|attempt| allowed.contains(&attempt.model));
+        self
+    }
+}
+
+/// The plan for a model that a person picked: that and no other.
+pub fn picked(pool: Pool) -> Plan {
+    let attempt = |model| Attempt { model, candidate: None, context_length: None, terms: None };
+    Plan { attempts: pool.into_ids().map(attempt).collect(), routed: None }
 }
 
 /// The plan for a skill's route; none where no candidate is known, which counts as `pass`. A route that may not wait for a
@@ -253,7 +294,7 @@ mod tests {
         let directory = Directory::new(models, Vec::new());
         let config = Config { fallbacks: vec!["big".to_owned()], ..Config::default() };
         let tried = |requested: &str| {
-            let Current::Named(pool) = current(requested, None, &config, &directory) else { panic!() };
+            let Current::Named(pool) = current(requested, None, None, &config, &directory) else { panic!() };
             let attempts = plain(pool, &config, &directory).attempts;
             attempts.iter().map(|attempt| attempt.model.to_string()).collect::<Vec<_>>()
         };
@@ -277,7 +318,8 @@ mod tests {
     fn the_current_model_is_the_first_that_applies() {
         let mut config = Config::default();
         let due = directory(true).with_due(vec![id("small"), id("big"), id("embed")]);
-        let check = |requested: &str, directory: &Directory| current(requested, None, &config, directory);
+        let check =
+            |requested: &str, directory: &Directory| current(requested, None, None, &config, directory);
         assert_eq!(check("small", &due), Current::Named(alone("small")));
         assert_eq!(check("gw/auto", &due), Current::Default(alone("big")), "the language model chosen last");
         let for_a_route = directory(true);
@@ -289,9 +331,12 @@ mod tests {
         assert_eq!(check("nope", &due), Current::Unknown);
         assert_eq!(check("auto", &Directory::default()), Current::None);
         let held = route(&["nope", "small"]);
-        assert_eq!(current("big", Some(&held), &config, &due), Current::Default(alone("small")));
+        assert_eq!(current("big", None, Some(&held), &config, &due), Current::Default(alone("small")));
+        let picked = |key: &str| current("big", Some(&id(key)), Some(&held), &config, &due);
+        assert_eq!(picked("small"), Current::Picked(alone("small")), "before all else");
+        assert_eq!(picked("gone"), Current::PickedAway(id("gone")));
         config.model = Some("small".to_owned());
-        assert_eq!(current("auto", None, &config, &due), Current::Default(alone("small")));
+        assert_eq!(current("auto", None, None, &config, &due), Current::Default(alone("small")));
     }
 
     fn route(models: &[&str]) -> Arc<verdict::Route> {

@@ -10,49 +10,66 @@
 mod bundle;
 mod call;
 mod chain;
+mod command;
+mod compiled;
 mod convert;
 mod engine;
 mod folder;
 mod generation;
+mod guard;
 mod housekeeping;
+mod inquiry;
 mod load;
+mod loader;
+mod manage;
 mod manifest;
 mod pool;
 mod status;
 mod text;
 mod ticker;
+pub mod trial;
 mod verdict;
 
-pub use crate::capability::{Delegates, Limits, LimitsError};
+pub use crate::capability::{Delegates, Limits, LimitsError, conversation};
+pub use crate::shelf::SHELF_FOLDER as STORE_FOLDER;
 pub use bundle::Bundled;
 pub use call::CallError;
 pub use chain::{Outcome, Step, StepResult};
-pub use generation::Generation;
+pub use command::{Answered, Command, CommandError};
+pub use generation::{FAILURES_MAX, Generation};
+pub use guard::Narrowed;
 pub use housekeeping::{EventSender, Housekeeping};
+pub use inquiry::Inquiry;
 pub use load::{Hook, LoadError};
+pub use manage::{Looked, ManageError, Offer, Outcome as Installed};
 pub use manifest::ManifestError;
 pub use status::{Source, State, Status};
 pub use verdict::VerdictError;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 use crate::grant::Grant;
 use crate::id::SkillName;
+use crate::shelf::Shelf;
+use crate::shelf::lock::Lock;
 use engine::Engine;
 use generation::Active;
-use load::Order;
-use pool::{Pool, Refills, Reuse};
+use housekeeping::Alarms;
+use loader::Loader;
 
 /// What the user says about skills.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where the user puts components; none where there is no such place.
     pub folder: Option<PathBuf>,
+    /// Where installed components are kept; none where nothing can be installed.
+    pub store: Option<PathBuf>,
     /// What each guest may use.
     pub limits: Limits,
     /// By name.
@@ -97,9 +114,14 @@ pub enum OnFailure {
 /// All skills of this gateway.
 pub struct Skills {
     current: Arc<ArcSwap<Generation>>,
-    resting: Vec<Status>,
+    /// Those that are not asked, and why.
+    resting: ArcSwap<BTreeMap<SkillName, Status>>,
+    loader: Loader,
+    /// One change at a time.
+    changing: Arc<tokio::sync::Mutex<()>>,
+    /// What is written down, as of the last change.
+    known: ArcSwap<Lock>,
     events: EventSender,
-    engine: Arc<Engine>,
 }
 
 /// Why there can be no skills at all.
@@ -119,43 +141,101 @@ const REFILLS_MAX: usize = 64;
 // === impl Skills ===
 
 impl Skills {
-    /// Loads what is in the folder and what ships with the gateway. A file in the folder goes before a shipped skill of
-    /// the same name, if it can be loaded. The housekeeping must be run for as long as the skills are used.
+    /// Loads what is installed, what is in the folder and what ships with the gateway; of one name, what comes first
+    /// here. An installed version that cannot be loaded any more makes way for the last good one before it. The
+    /// housekeeping must be run for as long as the skills are used.
     pub async fn start(
         config: Config,
         delegates: Delegates,
         bundled: &[Bundled],
-    ) -> Result<(Self, Housekeeping), StartError> {
+    ) -> Result<(Arc<Self>, Housekeeping), StartError> {
         config.limits.check()?;
         let engine = Engine::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let (refills, wanted) = mpsc::channel(REFILLS_MAX);
+        let (alarms, alarmed) = Alarms::new();
         let loader = Loader {
             engine: Arc::new(engine),
             limits: Arc::new(config.limits),
             delegates,
             configured: config.skills,
             refills,
+            alarms,
+            loads: AtomicU64::new(0),
+            shelf: config.store.as_deref().and_then(open_shelf).map(Arc::new),
+            folder: config.folder,
+            bundled: bundled.to_vec(),
         };
-        let mut active: Vec<Arc<Active>> = Vec::new();
-        let mut resting = Vec::new();
-        let mut files = match config.folder {
-            Some(folder) => folder::read(&folder).await,
-            None => Vec::new(),
-        };
-        files.extend(bundled.iter().map(Bundled::file));
-        for file in files {
-            if active.iter().any(|it| it.name == file.name) {
-                continue;
-            }
-            match loader.load(file).await {
-                Ok(skill) => active.push(Arc::new(skill)),
-                Err(status) => resting.push(*status),
+        let current = Arc::new(ArcSwap::from_pointee(Generation::new(1, Vec::new(), Vec::new())));
+        let (events, listening) = Housekeeping::channel();
+        let skills = Arc::new(Self {
+            current: current.clone(),
+            resting: ArcSwap::default(),
+            loader,
+            changing: Arc::default(),
+            known: ArcSwap::default(),
+            events,
+        });
+        skills.load_all().await;
+        Ok((skills.clone(), Housekeeping::new(&skills, listening, wanted, alarmed)))
+    }
+
+    /// The first generation.
+    async fn load_all(&self) {
+        let lock = self.lock().await.unwrap_or_else(|error| {
+            tracing::error!("which skills are installed cannot be read: {error}");
+            Lock::default()
+        });
+        let names = self.loader.names(&lock).await;
+        let (mut active, mut resting) = (Vec::new(), BTreeMap::new());
+        for name in &names {
+            match self.load_or_the_one_before(name, &lock).await {
+                Some(Ok(skill)) => active.push(Arc::new(skill)),
+                Some(Err(status)) => {
+                    resting.insert(name.clone(), *status);
+                }
+                None => {}
             }
         }
-        loader.warn_of_unknown(&active, &resting);
-        let current = Arc::new(ArcSwap::from_pointee(Generation::new(1, active)));
-        let (events, housekeeping) = Housekeeping::new(current.clone(), wanted);
-        Ok((Self { current, resting, events, engine: loader.engine }, housekeeping))
+        self.loader.warn_of_unknown(&names);
+        let unguarded = self.unguarded(&lock, &active, &resting);
+        let generation = Generation::new(1, active, unguarded);
+        self.known.store(Arc::new(lock));
+        self.resting.store(Arc::new(resting));
+        self.current.store(Arc::new(generation));
+    }
+
+    /// What counts for this name; where its installed version cannot be loaded, a version before it, without that being
+    /// written down: the cause may pass.
+    async fn load_or_the_one_before(
+        &self,
+        name: &SkillName,
+        lock: &Lock,
+    ) -> Option<Result<Active, Box<Status>>> {
+        let mut lock = lock.clone();
+        let mut first: Option<Box<Status>> = None;
+        loop {
+            let Some(file) = self.loader.file(name, &lock).await else {
+                let last = lock.entry(name).and_then(|entry| entry.versions.last());
+                return last.map(|version| Err(Box::new(Status::of_version(name, version))));
+            };
+            let is_installed = file.digest.is_some();
+            match self.loader.load(file, &lock).await {
+                Ok(active) => {
+                    if let Some(reason) = first.and_then(|status| status.state.reason()) {
+                        active.note(&format!("serves in the place of a newer version, which {reason}"));
+                    }
+                    return Some(Ok(active));
+                }
+                Err(status) => {
+                    let is_over = !is_installed || status.state == State::Disabled;
+                    let failed = first.unwrap_or(status);
+                    if is_over || lock.rollback(name).is_err() {
+                        return Some(Err(failed));
+                    }
+                    first = Some(failed);
+                }
+            }
+        }
     }
 
     /// The skills as they are now. A request asks once and keeps the answer.
@@ -171,15 +251,26 @@ impl Skills {
     /// Every skill there is, active ones first, in the order in which they are asked.
     pub fn statuses(&self) -> Vec<Status> {
         let mut statuses = self.current.load().statuses();
-        statuses.extend(self.resting.iter().cloned());
+        statuses.extend(self.resting.load().values().cloned());
         statuses
     }
 
     /// How guests get their memory, for people: `pooled`, `on demand`.
     pub fn allocation(&self) -> &'static str {
-        match self.engine.allocation() {
+        match self.loader.engine.allocation() {
             engine::Allocation::Pooled => "pooled",
             engine::Allocation::OnDemand => "on demand",
+        }
+    }
+}
+
+/// Without the folder skills are served as they are, and cannot be changed.
+fn open_shelf(folder: &Path) -> Option<Shelf> {
+    match Shelf::open(folder) {
+        Ok(shelf) => Some(shelf),
+        Err(error) => {
+            tracing::error!("skills that were installed are not used: {error}");
+            None
         }
     }
 }
@@ -192,77 +283,6 @@ impl Default for SkillConfig {
             grants: None,
             on_failure: OnFailure::Pass,
             settings: serde_json::Value::Null,
-        }
-    }
-}
-
-/// A component, and where it is from.
-struct File {
-    name: SkillName,
-    source: Source,
-    wasm: Result<Vec<u8>, LoadError>,
-}
-
-/// Loads files under the user's conditions.
-struct Loader {
-    engine: Arc<Engine>,
-    limits: Arc<Limits>,
-    delegates: Delegates,
-    configured: BTreeMap<String, SkillConfig>,
-    refills: Refills,
-}
-
-// === impl Loader ===
-
-impl Loader {
-    /// The skill, or the status that says why there is none.
-    async fn load(&self, file: File) -> Result<Active, Box<Status>> {
-        let File { name, source, wasm } = file;
-        let config = self.configured.get(name.as_str()).cloned().unwrap_or_default();
-        if config.activation == Activation::Disabled {
-            return Err(Box::new(Status::resting(name, State::Disabled, source)));
-        }
-        let grants = match (&config.grants, &source) {
-            (Some(grants), _) => Some(grants.clone()),
-            (None, Source::Bundled) => None,
-            (None, Source::File(_)) => Some(Vec::new()),
-        };
-        let loaded = match wasm {
-            Ok(wasm) => {
-                let order = Order { name: name.clone(), wasm, grants, settings: config.settings };
-                load::load(&self.engine, &self.limits, &self.delegates, order).await
-            }
-            Err(error) => Err(error),
-        };
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                tracing::warn!(skill = %name, source = %source, "the skill is not used: it {error}");
-                return Err(Box::new(Status::resting(name, State::Failed(error.to_string()), source)));
-            }
-        };
-        let reuse = if loaded.manifest.reusable { Reuse::Warm } else { Reuse::Fresh };
-        let identity = loaded.blueprint.identity.clone();
-        Ok(Active {
-            name,
-            priority: config.priority.unwrap_or(loaded.manifest.priority),
-            on_failure: config.on_failure,
-            manifest: loaded.manifest,
-            hooks: loaded.interfaces.hooks,
-            identity,
-            pool: Pool::new(loaded.blueprint, reuse, loaded.first, self.refills.clone()),
-            source,
-            last_error: std::sync::Mutex::default(),
-        })
-    }
-
-    /// A misspelt name in the configuration would otherwise just do nothing.
-    fn warn_of_unknown(&self, active: &[Arc<Active>], resting: &[Status]) {
-        for name in self.configured.keys() {
-            let known = active.iter().map(|it| &it.name).chain(resting.iter().map(|it| &it.name));
-            if !known.into_iter().any(|it| it.as_str() == name) {
-                tracing::warn!("`[skills.{name}]` names no skill that is installed");
-            }
         }
     }
 }

@@ -108,6 +108,19 @@ pub struct Ring {
 // === impl Record ===
 
 impl Record {
+    /// The story as Markdown, for whoever asks in the conversation itself.
+    pub fn explained(&self) -> String {
+        let mut lines = vec![self.headline()];
+        let step = |step: &Step| {
+            let detail = step.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+            format!("- `{}` {}{detail}", step.skill, step.result)
+        };
+        lines.extend(self.steps.iter().map(step));
+        lines.extend(self.attempts.iter().map(|it| format!("- tried `{}`: {}", it.model, it.outcome)));
+        lines.extend(self.notes.iter().map(|note| format!("- {note}")));
+        lines.join("\n")
+    }
+
     /// The story in one line: who decided what, what it took.
     pub fn headline(&self) -> String {
         let served = self.model.as_deref().map(short);
@@ -173,6 +186,13 @@ impl Ring {
             Some(id) => records.iter().rev().find(|record| &*record.request == id).cloned(),
             None => records.back().cloned(),
         }
+    }
+
+    /// The conversation's newest record of a request that was for a model, and not for a command.
+    pub fn last_served(&self, session: &str) -> Option<Arc<Record>> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |record: &&Arc<Record>| *record.session == *session && !record.attempts.is_empty();
+        records.iter().rev().find(is_it).cloned()
     }
 
     /// The newest records, newest first.

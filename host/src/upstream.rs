@@ -55,6 +55,8 @@ const NOT_FORWARDED_TEXT: [&str; 3] = ["x-api-key", "keep-alive", "proxy-connect
 pub struct Target {
     /// `…/v1/chat/completions`.
     pub chat: Uri,
+    /// `…/v1/embeddings`.
+    pub embeddings: Uri,
     /// The provider's own key, as a header value marked sensitive.
     pub authorization: Option<HeaderValue>,
     /// It may let another model answer than the one that was asked for.
@@ -130,13 +132,32 @@ impl Upstream {
         headers: &HeaderMap,
         body: Pieces,
     ) -> Result<Response<Incoming>, SendError> {
-        let target = self.targets.get(provider).ok_or_else(|| SendError::NoProvider(provider.to_owned()))?;
+        let target = self.target(provider)?;
+        self.send(&target.chat, self.forwarded(headers, target), body).await
+    }
+
+    /// Asks a provider for embeddings, in this gateway's own name.
+    pub async fn embeddings(&self, provider: &str, body: Pieces) -> Result<Response<Incoming>, SendError> {
+        let target = self.target(provider)?;
+        self.send(&target.embeddings, self.forwarded(&HeaderMap::new(), target), body).await
+    }
+
+    fn target(&self, provider: &str) -> Result<&Target, SendError> {
+        self.targets.get(provider).ok_or_else(|| SendError::NoProvider(provider.to_owned()))
+    }
+
+    async fn send(
+        &self,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: Pieces,
+    ) -> Result<Response<Incoming>, SendError> {
         let mut request = Request::new(Outgoing::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = target.chat.clone();
-        *request.headers_mut() = self.forwarded(headers, target);
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers;
         self.client.request(request).await.map_err(|error| {
-            let authority = target.chat.authority().map(ToString::to_string).unwrap_or_default();
+            let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
             let cause = root_cause(&error);
             match error.is_connect() {
                 true => SendError::Connect { authority, cause },
@@ -225,6 +246,7 @@ mod tests {
     fn the_clients_key_never_goes_upstream() {
         let target = Target {
             chat: Uri::from_static("http://127.0.0.1:1/v1/chat/completions"),
+            embeddings: Uri::from_static("http://127.0.0.1:1/v1/embeddings"),
             authorization: Some(HeaderValue::from_static("Bearer ours")),
             substitutes: Substitutes::Never,
         };

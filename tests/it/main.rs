@@ -2,12 +2,16 @@
 
 mod binary;
 mod clients;
+mod commands;
 mod crash;
 mod engine;
 mod export;
 mod faults;
 mod folder;
 mod front;
+mod hooks;
+mod manage;
+mod plugins;
 mod requests;
 mod scenarios;
 mod sessions;

@@ -28,7 +28,7 @@ use pointsman_tests::guests;
 
 /// One model, and a record of what was wished for.
 #[derive(Default)]
-struct House {
+pub(crate) struct House {
     wishes: Mutex<Vec<Wish>>,
     waits: bool,
 }
@@ -55,7 +55,7 @@ impl Residency for House {
     }
 }
 
-fn model() -> Model {
+pub(crate) fn model() -> Model {
     Model {
         id: ModelId::of("lmstudio", "acme/otter-8b"),
         display_name: "Otter".to_owned(),
@@ -72,7 +72,7 @@ fn model() -> Model {
     }
 }
 
-fn turn(text: &str) -> Turn {
+pub(crate) fn turn(text: &str) -> Turn {
     Turn {
         request_id: RequestId::new("r-1"),
         session: SessionKey::new("s-1"),
@@ -96,14 +96,14 @@ fn turn(text: &str) -> Turn {
 }
 
 /// A gateway's skills: guests as if they shipped with it, in the order given.
-struct Setup {
-    config: Config,
+pub(crate) struct Setup {
+    pub(crate) config: Config,
     bundled: Vec<Bundled>,
     house: Arc<House>,
 }
 
 impl Setup {
-    fn of(names: &[&'static str]) -> Self {
+    pub(crate) fn of(names: &[&'static str]) -> Self {
         let mut setup = Self { config: Config::default(), bundled: Vec::new(), house: Arc::default() };
         for name in names {
             setup = setup.component(name, guests::guest(name));
@@ -112,50 +112,51 @@ impl Setup {
     }
 
     /// Adds a component that is asked after those before it.
-    fn component(mut self, name: &'static str, wasm: Vec<u8>) -> Self {
+    pub(crate) fn component(mut self, name: &'static str, wasm: Vec<u8>) -> Self {
         let priority = Some(self.bundled.len() as i32);
         self.config.skills.insert(name.to_owned(), SkillConfig { priority, ..SkillConfig::default() });
         self.bundled.push(Bundled { name, wasm: wasm.leak() });
         self
     }
 
-    fn skill(mut self, name: &str, change: impl FnOnce(&mut SkillConfig)) -> Self {
+    pub(crate) fn skill(mut self, name: &str, change: impl FnOnce(&mut SkillConfig)) -> Self {
         change(self.config.skills.entry(name.to_owned()).or_default());
         self
     }
 
-    fn limits(mut self, limits: Limits) -> Self {
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
         self
     }
 
-    fn house(mut self, house: House) -> Self {
+    pub(crate) fn house(mut self, house: House) -> Self {
         self.house = Arc::new(house);
         self
     }
 
-    async fn start(self) -> (Skills, pointsman::skill::Housekeeping, Arc<House>) {
-        let delegates = Delegates { models: self.house.clone(), residency: self.house.clone() };
+    pub(crate) async fn start(self) -> (Arc<Skills>, pointsman::skill::Housekeeping, Arc<House>) {
+        let delegates =
+            Delegates { models: self.house.clone(), residency: self.house.clone(), ..Delegates::nowhere() };
         let (skills, housekeeping) = Skills::start(self.config, delegates, &self.bundled).await.unwrap();
         (skills, housekeeping, self.house)
     }
 
     /// Starts and asks once.
-    async fn ask(self, text: &str) -> Outcome {
+    pub(crate) async fn ask(self, text: &str) -> Outcome {
         let (skills, _, _) = self.start().await;
         skills.generation().decide(turn(text)).await
     }
 }
 
 /// A failed step's message.
-fn failure(outcome: &Outcome, place: usize) -> &str {
+pub(crate) fn failure(outcome: &Outcome, place: usize) -> &str {
     match &outcome.steps[place].result {
         StepResult::Failed { message } => message,
         other => panic!("{other:?}"),
     }
 }
 
-fn reply(outcome: &Outcome) -> &str {
+pub(crate) fn reply(outcome: &Outcome) -> &str {
     match &outcome.decision {
         Some((_, Decision::Reply(text))) => text,
         other => panic!("{other:?} {:?}", outcome.steps),
@@ -478,7 +479,7 @@ async fn capabilities_answer_as_granted() {
     let always = "clock true\nrandom 16 true";
     let granted = format!(
         "models 1\nfind Some(\"lmstudio/acme/otter-8b\")\nload Ok(Standing::Queued)\nunload Err(\"not-found\")\n\
-         session None\nmessages Err(\"unavailable\")\ncomplete Err(\"unavailable\")\nget Err(\"unavailable\")\n\
+         session None\nmessages Err(\"not-found\")\ncomplete Err(\"not-found\")\nget Ok(None)\n\
          send Err(\"unavailable\")\nskills 0\n{always}"
     );
     let denied = format!(
@@ -491,7 +492,10 @@ async fn capabilities_answer_as_granted() {
         let (skills, _, house) = setup.start().await;
         assert_eq!(reply(&skills.generation().decide(turn("")).await), expected);
         for wish in house.wishes.lock().unwrap().iter() {
-            assert_eq!((wish.skill.as_str(), wish.model.as_str(), wish.all), ("asks", "otter", true));
+            assert_eq!(
+                (wish.skill.as_str(), wish.model.as_str(), wish.all),
+                ("asks", "lmstudio/acme/otter-8b", true)
+            );
             assert_eq!(wish.session, Some(SessionKey::new("s-1")));
         }
         let status = &skills.statuses()[0];

@@ -23,10 +23,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("residency/plan", &["id", "model", "provider", "turn"]),
     // Shells.
     ("store", &[]),
+    ("shelf", &["grant", "id"]),
     ("provider", &["id", "model", "wire"]),
     ("residency", &["id", "model", "provider", "turn"]),
     ("capability", &["grant", "id", "model"]),
-    ("skill", &["capability", "grant", "id", "turn"]),
+    ("skill", &["capability", "grant", "id", "model", "shelf", "turn"]),
     ("upstream", &["wire"]),
     ("splice", &["error", "residency", "wire"]),
     (
@@ -49,7 +50,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingress", &["discovery", "error", "exchange", "splice"]),
     ("config", &["exchange", "grant", "id", "ingress", "provider", "residency", "route", "session", "skill"]),
     // The top.
-    ("admin", &["exchange", "id", "model", "provider", "residency", "skill", "telemetry"]),
+    (
+        "admin",
+        &[
+            "exchange",
+            "grant",
+            "id",
+            "model",
+            "provider",
+            "residency",
+            "session",
+            "shelf",
+            "skill",
+            "telemetry",
+        ],
+    ),
     (
         "app",
         &[
@@ -75,10 +90,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "admin",
             "app",
-            "capability",
             "config",
             "discovery",
             "exchange",
+            "grant",
             "id",
             "ingress",
             "model",
@@ -86,7 +101,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "residency",
             "route",
             "session",
+            "shelf",
             "skill",
+            "store",
             "telemetry",
             "wire",
         ],
@@ -103,8 +120,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hyper_util::client", &["upstream"]),
     ("hyper_rustls", &["upstream"]),
     ("rusqlite", &["store"]),
+    ("ed25519_dalek", &["shelf"]),
+    ("hmac", &["shelf"]),
     ("jsonc_parser", &["discovery"]),
-    ("reqwest", &["provider", "cli"]),
+    ("reqwest", &["app", "cli", "provider"]),
     ("axum", &["ingress", "admin", "app"]),
     (
         "tokio",

@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 use super::view;
 use crate::id::ModelId;
 use crate::residency::{Reason, Refused};
+use crate::shelf::COMPONENT_BYTES_MAX;
+use crate::shelf::lock::InstallError;
+use crate::skill::ManageError;
 
 /// Why a request to the API came to nothing.
 #[derive(Debug)]
@@ -55,14 +58,32 @@ impl Failure {
         Self::new(400, "invalid_request", message)
     }
 
+    pub(super) fn bad_body(message: &str) -> Self {
+        Self::new(400, "invalid_request", format!("the body: {message}"))
+    }
+
+    /// A component did not arrive whole.
+    pub(super) fn no_component(status: StatusCode, message: &str) -> Self {
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = format!("the component has more than {COMPONENT_BYTES_MAX} bytes");
+            return Self::new(413, "too_large", message);
+        }
+        Self::new(400, "invalid_request", format!("the component: {message}"))
+    }
+
     pub(super) fn no_such_path() -> Self {
         let message = "the admin API has no such path; there are `status`, `models`, `models/load`, `models/unload`, \
-                       `residency`, `requests`, `requests/ID`, `requests/latest`, `skills`";
+                       `residency`, `requests`, `requests/ID`, `requests/latest`, `skills`, `skills/look`, \
+                       `skills/NAME`, `skills/NAME/enable` (and `disable`, `approve`, `rollback`, `grant`, `revoke`), \
+                       `skills/trust`, `skills/trust/SIGNER`, `sessions`, `sessions/KEY`, `use`";
         Self::new(404, "not_found", message)
     }
 
     pub(super) fn wrong_method() -> Self {
-        Self::new(405, "method_not_allowed", "reading is GET; `models/load` and `models/unload` are POST")
+        let message = "reading is GET; `models/load`, `models/unload`, `skills/look`, `skills/NAME/enable` and its like, \
+                       `skills/trust` and `use` are POST; installing at `skills/NAME` is PUT; `skills/NAME`, \
+                       `skills/trust/SIGNER` and `sessions/KEY` take DELETE";
+        Self::new(405, "method_not_allowed", message)
     }
 
     pub(super) fn no_token(file: &Path) -> Self {
@@ -93,6 +114,36 @@ impl Failure {
             None => "no request has come since the gateway started".to_owned(),
         };
         Self::new(404, "request_not_found", message)
+    }
+
+    pub(super) fn no_such_session(key: &str) -> Self {
+        let message =
+            format!("no conversation {key:?} is remembered; `pointsman sessions list` shows those that are");
+        Self::new(404, "session_not_found", message)
+    }
+
+    /// A change of skills that was not made, in the skill room's own words.
+    pub(super) fn not_managed(error: &ManageError) -> Self {
+        let (status, code) = match error {
+            ManageError::Unknown(_) => (404, "skill_not_found"),
+            ManageError::UnknownSigner(_) => (404, "signer_not_found"),
+            ManageError::Name(_) => (400, "invalid_name"),
+            ManageError::Load(_) | ManageError::Install(InstallError::Version(_)) => {
+                (422, "invalid_component")
+            }
+            ManageError::Signature(_) => (422, "invalid_signature"),
+            ManageError::Install(_)
+            | ManageError::Unusable(_)
+            | ManageError::Rollback(_)
+            | ManageError::NothingWaits(_)
+            | ManageError::Configured { .. }
+            | ManageError::Bundled(_)
+            | ManageError::InFolder { .. }
+            | ManageError::Trust(_) => (409, "not_possible"),
+            ManageError::NoShelf(_) => (503, "no_store"),
+            ManageError::Disk(_) => (500, "disk"),
+        };
+        Self::new(status, code, error.to_string())
     }
 
     pub(super) fn shutting_down() -> Self {

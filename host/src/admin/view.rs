@@ -4,6 +4,8 @@
 //! older command line understands a newer gateway.
 
 mod of;
+mod sessions;
+mod skills;
 
 use std::num::NonZeroU32;
 
@@ -11,6 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::telemetry::Record;
 pub(super) use of::standing;
+pub use sessions::{HeldRoute, Reset, Session, Sessions, UseOrder, Used};
+pub use skills::{
+    GrantOrder, Installed, Looked, Removed, SkillInFull, SkillVersion, TrustOrder, Trusted, TrustedSigner,
+    Waiting,
+};
 
 /// `GET status`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,7 +69,7 @@ pub struct Skill {
     pub version: String,
     /// Empty where it did not get to say it.
     pub description: String,
-    /// `active`, `disabled`, `failed`.
+    /// `active`, `disabled`, `failed`, `quarantined`.
     pub state: String,
     /// Why it failed; a fragment that follows its name.
     pub problem: Option<String>,
@@ -74,8 +81,11 @@ pub struct Skill {
     pub denied: Vec<String>,
     /// Its last failure while in use.
     pub last_error: Option<String>,
-    /// `bundled`, or a file.
+    /// `bundled`, a file, or `installed from` somewhere.
     pub source: String,
+    /// The version that waits for approval.
+    #[serde(default)]
+    pub waits: Option<String>,
 }
 
 /// `GET models`

@@ -18,6 +18,8 @@ pub struct Limits {
     pub configure_cpu: Duration,
     /// Wall-clock time of one call, whatever it waits for.
     pub wall_clock: Duration,
+    /// Wall-clock time of a hook of a skill that may use `inference` or `http`.
+    pub wall_clock_asking: Duration,
     /// How long a call waits for a free instance before it gives up.
     pub instance_wait: Duration,
     /// Bytes of all linear memories of one instance together.
@@ -84,6 +86,7 @@ impl Default for Limits {
             hook_cpu: Duration::from_millis(50),
             configure_cpu: Duration::from_secs(1),
             wall_clock: Duration::from_secs(2),
+            wall_clock_asking: Duration::from_secs(10),
             instance_wait: Duration::from_secs(2),
             memory_bytes_max: 64 << 20,
             // The largest guest runtime measured uses 7 697.
@@ -109,6 +112,7 @@ impl Limits {
             ("hook_cpu", self.hook_cpu),
             ("configure_cpu", self.configure_cpu),
             ("wall_clock", self.wall_clock),
+            ("wall_clock_asking", self.wall_clock_asking),
             ("instance_wait", self.instance_wait),
         ];
         for (name, time) in times {

@@ -11,12 +11,14 @@ wasmtime::component::bindgen!({
     imports: {
         default: trappable,
         "pointsman:skill/residency": async | trappable,
+        "pointsman:skill/inference": async | trappable,
+        "pointsman:skill/http": async | trappable,
     },
     exports: { default: async },
     require_store_data_send: true,
 });
 
-pub use self::exports::pointsman::skill::{event_hook, lifecycle, request_hook};
+pub use self::exports::pointsman::skill::{command_hook, event_hook, guard_hook, lifecycle, request_hook};
 pub use self::pointsman::skill::{
     activity, clock, conversation, http, inference, kv, log, models, random, residency, sessions, types,
 };

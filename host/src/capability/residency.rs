@@ -6,7 +6,7 @@
 use futures_util::future::BoxFuture;
 
 use super::bindings::{residency, types};
-use super::{Code, Error, Phase, Sandbox, check_model_name};
+use super::{Code, Error, Sandbox, check_model_name};
 use crate::grant::Capability;
 use crate::id::{SessionKey, SkillName};
 
@@ -81,9 +81,19 @@ impl Sandbox {
     async fn wish(&mut self, model: String, change: Change) -> Result<Standing, Error> {
         self.check(Capability::Residency)?;
         check_model_name(&model)?;
-        if self.phase == Phase::Setup {
+        if self.is_setup() {
             return Err(Error::new(Code::Unavailable, "wishes are taken only from hooks"));
         }
+        let directory = self.delegates.models.directory();
+        // What was checked is what is wished for: a name may mean another model a moment later.
+        let model = match directory.find(&model).map(|model| model.id.as_str()) {
+            Some(id) if !self.identity.rights.allow_residency(id) => {
+                let message = format!("`residency` is not granted to {} for {id}", self.identity.name);
+                return Err(Error::new(Code::Denied, message));
+            }
+            Some(id) => id.to_owned(),
+            None => model,
+        };
         let wish = Wish {
             skill: self.identity.name.clone(),
             session: self.subject().map(|subject| subject.session.clone()),

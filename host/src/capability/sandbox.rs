@@ -4,14 +4,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::activity::Activity;
 use super::allowance::{Allowance, Leave, Limits};
+use super::http::Http;
+use super::inference::Inference;
+use super::kv::Kv;
 use super::memory::Memory;
 use super::models::Models;
 use super::residency::Residency;
+use super::sessions::Sessions;
+use super::subject::Subject;
 use super::wasi::Wasi;
 use super::{Error, bindings};
 use crate::grant::{Capability, Rights};
-use crate::id::{RequestId, SessionKey, SkillName};
+use crate::id::SkillName;
 
 /// Who a guest is; shared by all instances of one version of a skill.
 #[derive(Debug)]
@@ -31,24 +37,25 @@ pub struct Delegates {
     pub models: Arc<dyn Models>,
     /// Takes wishes.
     pub residency: Arc<dyn Residency>,
+    /// Knows which model a conversation uses.
+    pub sessions: Arc<dyn Sessions>,
+    /// Asks models.
+    pub inference: Arc<dyn Inference>,
+    /// Keeps what skills want kept.
+    pub kv: Arc<dyn Kv>,
+    /// Sends requests.
+    pub http: Arc<dyn Http>,
+    /// Knows what happened.
+    pub activity: Arc<dyn Activity>,
 }
 
 /// What a guest is being called for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Phase {
     /// `describe` or `configure`: nothing it asks for may have an effect.
     Setup,
     /// A hook, with the turn that it is about; an event is about none.
     Hook(Option<Subject>),
-}
-
-/// The turn that a hook is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// Its request.
-    pub request: RequestId,
-    /// Its conversation.
-    pub session: SessionKey,
 }
 
 /// The store's data of one instance.
@@ -159,6 +166,17 @@ impl Sandbox {
             self.allowance.excuse_tick();
         }
         done
+    }
+
+    /// The guest may use what takes its time: other servers, or models.
+    pub fn may_ask_others(&self) -> bool {
+        let rights = &self.identity.rights;
+        rights.allow(Capability::Inference) || rights.allow(Capability::Http)
+    }
+
+    /// Nobody has decided yet to use the skill: nothing it asks for may have an effect.
+    pub(super) fn is_setup(&self) -> bool {
+        matches!(self.phase, Phase::Setup)
     }
 
     /// The turn that the call is about.

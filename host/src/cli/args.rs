@@ -1,10 +1,14 @@
 //! What may be written on the command line, and every word of its help. Parsed by clap, decided nowhere here.
 
+mod skill;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub use skill::{Granting, Install, Revoking, Sessions, Sign, Skill, Terms, Trust, Upgrade, Use};
 
 /// One binary between AI agents and local model servers: skills decide which model serves each request, and the gateway
 /// loads it, serves the whole task and puts the previous model back.
@@ -34,6 +38,8 @@ Examples:
   pointsman doctor                      what is wrong here, and how to mend it
   pointsman serve                       serve on 127.0.0.1:8484, LM Studio behind it
   pointsman models list                 what can be served, and what is in memory
+  pointsman skill install ./x.wasm      let a skill decide which model serves what
+  pointsman use qwen3-8b                switch the model, for every conversation
   pointsman why                         why the last request went where it went
 
 Point clients at http://127.0.0.1:8484/v1 as at any OpenAI-compatible server.
@@ -84,6 +90,20 @@ pub enum Command {
     /// See the models, load one, unload one, tell clients of them
     #[command(subcommand)]
     Models(Models),
+    /// Install skills, say what they may do, switch them, go back to an older version
+    ///
+    /// Asks the running gateway, which uses what changes at once; where none runs, works on the data folder, and the
+    /// gateway uses it when it starts.
+    #[command(subcommand)]
+    Skill(Skill),
+    /// Switch the model, for every conversation or for one, without a restart
+    ///
+    /// What skills decide for a turn still goes before. Lasts until another one is picked, over restarts too.
+    #[command(after_long_help = USE_EXAMPLES)]
+    Use(Use),
+    /// See the conversations, forget one
+    #[command(subcommand)]
+    Sessions(Sessions),
     /// Explain where a request went: the decision, skill by skill, with times
     ///
     /// Without REQUEST the newest is explained. Every answer names its request in the header x-pointsman-request. The
@@ -117,6 +137,12 @@ Examples:
   pointsman doctor
   pointsman doctor --config pointsman.toml
   pointsman doctor --json | jq '.findings[] | select(.level != \"ok\")'";
+
+const USE_EXAMPLES: &str = "\
+Examples:
+  pointsman use qwen3-8b
+  pointsman use gpt-oss --session agent:main:telegram
+  pointsman use default";
 
 const WHY_EXAMPLES: &str = "\
 Examples:
@@ -263,6 +289,44 @@ pub enum Config {
         after_long_help = "Examples:\n  pointsman config check\n  pointsman config check --config pointsman.toml"
     )]
     Check(FromFile),
+    /// Print what the file says of a key
+    #[command(
+        after_long_help = "Examples:\n  pointsman config get defaults.model\n  pointsman config get residency.local"
+    )]
+    Get(ConfigKey),
+    /// Write a key into the file, or take it out; its comments stay, and a change that would make it wrong is not made
+    #[command(
+        after_long_help = "Examples:\n  pointsman config set defaults.model gpt-oss-20b\n  pointsman config set residency.local.max_loaded 2\n  pointsman config set 'models.\"acme/otter-8b\".local' true\n  pointsman config set defaults.model --unset"
+    )]
+    Set(ConfigSet),
+    /// Print what may be written, as a JSON Schema
+    Schema,
+}
+
+/// `config get`
+#[derive(Debug, ClapArgs)]
+pub struct ConfigKey {
+    /// The key, with dots between its parts and quotes around a part that has dots or slashes
+    pub key: String,
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `config set`
+#[derive(Debug, ClapArgs)]
+pub struct ConfigSet {
+    /// The key, with dots between its parts and quotes around a part that has dots or slashes
+    pub key: String,
+    /// The value, as TOML; what is none is a text
+    #[arg(required_unless_present = "unset", allow_hyphen_values = true)]
+    pub value: Option<String>,
+    /// Take the key out, so that its default holds
+    #[arg(long, conflicts_with = "value")]
+    pub unset: bool,
+    /// Configuration file; where there is none yet, it is made
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[cfg(test)]
@@ -305,6 +369,28 @@ mod tests {
             "models export --format openclaw",
             "models export --format opencode --write x.json --json",
             "models export --format json",
+            "skill install ./x.wasm --name x --grant models,residency=all --grant http=a.example --force --yes",
+            "skill install https://example.com/x.wasm --json",
+            "skill list --json",
+            "skill show x",
+            "skill enable x",
+            "skill disable x",
+            "skill grant x models kv=4MiB",
+            "skill revoke x models,residency",
+            "skill revoke x http",
+            "skill upgrade x",
+            "skill upgrade x ./y.wasm --grant models --yes",
+            "skill rollback x",
+            "skill remove x",
+            "skill sign x.wasm --key k --name y",
+            "skill trust",
+            "skill trust acme ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            "skill trust --remove acme",
+            "use qwen3-8b --session s",
+            "use default",
+            "sessions list --json",
+            "sessions show s",
+            "sessions reset s",
             "why",
             "why r1 --json",
             "config check --config x.toml",
@@ -320,6 +406,18 @@ mod tests {
             "demo --engine ollama",
             "models export",
             "models export --format yaml",
+            "skill install",
+            "skill install oci://example.com/x",
+            "skill install x.wasm --grant http",
+            "skill install x.wasm --grant everything",
+            "skill grant x",
+            "skill grant x http",
+            "skill sign x.wasm",
+            "skill trust acme",
+            "skill trust acme nonsense",
+            "skill upgrade",
+            "use",
+            "sessions",
             "frobnicate",
         ] {
             let words = std::iter::once("pointsman").chain(line.split(' ').filter(|it| !it.is_empty()));

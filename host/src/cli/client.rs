@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -39,12 +40,20 @@ pub struct Client {
     token: String,
 }
 
+/// What goes with a request.
+enum Body {
+    None,
+    Json(Vec<u8>),
+    /// A component, and a header that belongs to it.
+    Component(Vec<u8>, Option<(&'static str, String)>),
+}
+
 /// How long to wait for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// It is known already.
     Short,
-    /// A model may have to be loaded.
+    /// A model may have to be loaded, or a component compiled.
     Long,
 }
 
@@ -91,14 +100,19 @@ impl Client {
     /// all decides what is said.
     pub async fn new(place: Place) -> anyhow::Result<Self> {
         let Some(token) = read_token(&place.token_file())? else {
-            return Err(no_token(&place, presence(&place.url).await?));
+            return Err(absent(&place, presence(&place.url).await?));
         };
         Ok(Self { http: http_client()?, place, token })
     }
 
     /// Reads something.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.ask(Method::GET, path, None, Patience::Short).await
+        self.ask(Method::GET, path, Body::None, Patience::Short).await
+    }
+
+    /// Asks for something to be gone.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::DELETE, path, Body::None, Patience::Long).await
     }
 
     /// Asks for something to be done.
@@ -108,14 +122,34 @@ impl Client {
         body: Vec<u8>,
         patience: Patience,
     ) -> anyhow::Result<T> {
-        self.ask(Method::POST, path, Some(body), patience).await
+        self.ask(Method::POST, path, Body::Json(body), patience).await
+    }
+
+    /// Has a component looked at.
+    pub async fn post_component<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        wasm: Vec<u8>,
+        header: Option<(&'static str, String)>,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::POST, path, Body::Component(wasm, header), Patience::Long).await
+    }
+
+    /// Brings a component.
+    pub async fn put_component<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        wasm: Vec<u8>,
+        header: Option<(&'static str, String)>,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::PUT, path, Body::Component(wasm, header), Patience::Long).await
     }
 
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Option<Vec<u8>>,
+        body: Body,
         patience: Patience,
     ) -> anyhow::Result<T> {
         let url = &self.place.url;
@@ -125,9 +159,14 @@ impl Client {
         };
         let mut request = self.http.request(method, format!("{url}{PREFIX}/{path}")).timeout(timeout);
         request = request.bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
-        }
+        request = match body {
+            Body::None => request,
+            Body::Json(json) => request.header(CONTENT_TYPE, "application/json").body(json),
+            Body::Component(wasm, header) => {
+                let request = request.header(CONTENT_TYPE, "application/wasm").body(wasm);
+                header.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+            }
+        };
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let bytes = response.bytes().await.with_context(|| format!("the answer of {url} broke off"))?;
@@ -182,6 +221,14 @@ pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
     builder.user_agent(concat!("pointsman/", env!("CARGO_PKG_VERSION"))).build().context("the HTTP client")
 }
 
+/// A text as one segment of a path, or one value of a query.
+pub(super) fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 /// The last link of an error's chain, which is the one that says what happened.
 pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
@@ -195,7 +242,8 @@ fn nobody(url: &str) -> anyhow::Error {
     anyhow!("no gateway answers at {url}: start one with `pointsman serve`, or name another with --url")
 }
 
-fn no_token(place: &Place, presence: Presence) -> anyhow::Error {
+/// Why a gateway cannot be asked without its token.
+pub(super) fn absent(place: &Place, presence: Presence) -> anyhow::Error {
     let (url, file) = (&place.url, place.token_file());
     match presence {
         Presence::Nothing => nobody(url),
@@ -239,6 +287,12 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_one_segment() {
+        assert_eq!(escaped("r1-a"), "r1-a");
+        assert_eq!(escaped("../x y"), "..%2Fx%20y");
+    }
+
+    #[test]
     fn a_token_that_is_not_there_says_how_to_get_one() {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::named("http://x", folder.path().to_path_buf());
@@ -249,7 +303,7 @@ mod tests {
             (Presence::Stranger, "--url"),
             (Presence::Gateway, "--data-dir"),
         ] {
-            let error = no_token(&place, presence).to_string();
+            let error = absent(&place, presence).to_string();
             assert!(error.contains(part), "{error}");
         }
         std::fs::write(&file, " \n").unwrap();

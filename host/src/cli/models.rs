@@ -1,20 +1,14 @@
 //! `pointsman models`: what can be served and what is in memory, and a person's wishes to change it. Telling clients of
 //! it is a command of its own ([`super::export`]).
 
-use std::time::Duration;
-
 use anyhow::Context as _;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::args::{Global, Models};
 use super::client::Patience;
-use super::output::{FAINT, GOOD, ODD, Output, paint, table};
+use super::output::{FAINT, GOOD, ODD, Output, paint, patiently, table};
 use super::{Success, client, export};
 use crate::admin::view::{self, LoadOrder, UnloadOrder, Wished};
-
-/// How often the spinner turns.
-const BEAT: Duration = Duration::from_millis(120);
 
 /// Asks the running gateway.
 pub(super) async fn run(global: &Global, command: Models, output: &mut Output) -> anyhow::Result<Success> {
@@ -47,16 +41,6 @@ pub(super) async fn run(global: &Global, command: Models, output: &mut Output) -
 
 fn body(order: &impl Serialize) -> anyhow::Result<Vec<u8>> {
     serde_json::to_vec(order).context("the request's body")
-}
-
-/// Shows on a terminal that something long is going on.
-async fn patiently<T>(output: &Output, waiting: String, work: impl Future<Output = T>) -> T {
-    let spinner = if output.is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    spinner.set_message(waiting);
-    spinner.enable_steady_tick(BEAT);
-    let done = work.await;
-    spinner.finish_and_clear();
-    done
 }
 
 fn became(wished: &Wished, what: &str) -> String {

@@ -6,8 +6,10 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Effects, Style};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 /// Good news.
@@ -20,6 +22,9 @@ pub(super) const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD)
 pub(super) const STRONG: Style = Style::new().effects(Effects::BOLD);
 /// What may be passed over.
 pub(super) const FAINT: Style = Style::new().effects(Effects::DIMMED);
+
+/// How often the spinner turns.
+const BEAT: Duration = Duration::from_millis(120);
 
 /// For whom a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,26 @@ impl Output {
         let _ = writeln!(self.writer, "{text}").and_then(|()| self.writer.flush());
     }
 
+    /// One line for people that is no part of the answer; programs do not see it.
+    pub fn note(&mut self, text: impl Display) {
+        if self.format == Format::Text {
+            self.line(text);
+        }
+    }
+
+    /// Somebody can be asked something: lines are for people, and both ends are a terminal.
+    pub fn may_ask(&self) -> bool {
+        self.format == Format::Text && self.is_terminal && io::stdin().is_terminal()
+    }
+
+    /// Asks for a yes; anything else is none.
+    pub fn ask(&mut self, question: impl Display) -> bool {
+        let _ = write!(self.writer, "{question} [y/N] ").and_then(|()| self.writer.flush());
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
     /// One value for programs.
     pub fn json(&mut self, value: &impl Serialize) {
         // What is printed here always has a form in JSON.
@@ -95,6 +120,16 @@ pub fn complain(message: impl Display) {
 /// The text in this style.
 pub(super) fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// Shows on a terminal that something long is going on.
+pub(super) async fn patiently<T>(output: &Output, waiting: String, work: impl Future<Output = T>) -> T {
+    let spinner = if output.is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    spinner.set_message(waiting);
+    spinner.enable_steady_tick(BEAT);
+    let done = work.await;
+    spinner.finish_and_clear();
+    done
 }
 
 /// Rows as columns two spaces apart, each as wide as its widest cell. Cells are plain text; the first row is the head.

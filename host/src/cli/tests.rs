@@ -10,7 +10,7 @@ use super::demo::stage::{Pace, RESIDENT, Stage};
 use super::demo::talk::Conversation;
 use super::output::{Format, Output};
 use super::{Success, demo, doctor, models, why};
-use crate::admin::{PREFIX, TOKEN_FILE};
+use crate::admin::{PREFIX, SIGNATURE_HEADER, TOKEN_FILE};
 
 /// What was printed.
 #[derive(Clone, Default)]
@@ -107,12 +107,78 @@ async fn what_cannot_be_is_refused_with_a_reason() {
         ("GET", "requests/latest", "", 404, "request_not_found", "no request has come"),
         ("GET", "requests/r0", "", 404, "request_not_found", "x-pointsman-request"),
         ("GET", "requests?limit=many", "", 400, "invalid_request", "limit"),
+        ("GET", "skills/nobody", "", 404, "skill_not_found", "pointsman skill list"),
+        ("POST", "skills/nobody/enable", "", 404, "skill_not_found", "pointsman skill list"),
+        ("POST", "skills/nobody/teach", "", 404, "not_found", "skills/NAME/enable"),
+        (
+            "POST",
+            "skills/model-swapper/grant",
+            r#"{"grants":["http"]}"#,
+            400,
+            "invalid_request",
+            "needs a host",
+        ),
+        ("POST", "skills/model-swapper/grant", r#"{"rights":[]}"#, 400, "invalid_request", "rights"),
+        (
+            "POST",
+            "skills/model-swapper/approve",
+            "",
+            409,
+            "not_possible",
+            "no version of model-swapper waits",
+        ),
+        ("DELETE", "skills/model-swapper", "", 409, "not_possible", "ships with the gateway"),
+        ("POST", "skills/look", "x", 400, "invalid_request", "`name`"),
+        ("POST", "skills/look?name=x", "x", 422, "invalid_component", "is not WebAssembly"),
+        ("POST", "skills/look?name=X", "x", 400, "invalid_name", "no name of a skill"),
+        ("PUT", "skills/x?grant=all", "x", 400, "invalid_request", "unknown grant"),
+        ("PUT", "skills/x?force=perhaps", "x", 400, "invalid_request", "`force`"),
+        ("PUT", "skills/x?colour=red", "x", 400, "invalid_request", "`colour`"),
+        ("PUT", "skills/look", "x", 405, "method_not_allowed", "PUT"),
+        ("POST", "skills/trust", r#"{"signer":"a","key":"b"}"#, 400, "invalid_request", "ed25519:"),
+        ("DELETE", "skills/trust/nobody", "", 404, "signer_not_found", "pointsman skill trust"),
+        ("GET", "sessions/nobody", "", 404, "session_not_found", "pointsman sessions list"),
+        ("DELETE", "sessions/nobody", "", 404, "session_not_found", "pointsman sessions list"),
+        ("POST", "use", r#"{"model":"nobody"}"#, 404, "model_not_found", "gpt-oss-20b"),
+        ("POST", "use", r#"{"modell":"x"}"#, 400, "invalid_request", "modell"),
     ];
     for (method, path, body, status, code, part) in cases {
         let (got, said) = ask(&stage, method, path, token, body).await;
         let message = said["error"]["message"].as_str().unwrap();
         assert_eq!((got, said["error"]["code"].as_str()), (status, Some(code)), "{path} {body}: {message}");
         assert!(message.contains(part), "{path} {body}: {message}");
+    }
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_component_may_be_big_and_nothing_else() {
+    let stage = Stage::open(Pace::AtOnce).await.unwrap();
+    let big: &'static str = "x".repeat(100_000).leak();
+    let token = Some(stage.gateway.admin_token());
+    for (method, path) in [("POST", "skills/look?name=x"), ("PUT", "skills/x")] {
+        let (status, said) = ask(&stage, method, path, token, big).await;
+        assert_eq!(
+            (status, said["error"]["code"].as_str()),
+            (422, Some("invalid_component")),
+            "{path}: {said}"
+        );
+    }
+    let url = format!("{}{PREFIX}/skills/x/grant", stage.gateway.url());
+    let sent = stage.http.post(url).bearer_auth(stage.gateway.admin_token()).body(big).send().await.unwrap();
+    assert_eq!(sent.status().as_u16(), 413);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_signature_that_is_none_is_refused() {
+    let stage = Stage::open(Pace::AtOnce).await.unwrap();
+    let url = format!("{}{PREFIX}/skills/x", stage.gateway.url());
+    for header in ["%%%", "bm9uc2Vuc2U="] {
+        let request = stage.http.put(&url).bearer_auth(stage.gateway.admin_token()).body("x");
+        let response = request.header(SIGNATURE_HEADER, header).send().await.unwrap();
+        let said: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        assert!(said["error"]["message"].as_str().unwrap().contains(SIGNATURE_HEADER), "{header}: {said}");
     }
     stage.close().await;
 }

@@ -2,6 +2,7 @@
 //! came of it. Pure but for the asking and the printing.
 
 use super::args::Global;
+use super::client::escaped;
 use super::output::{BAD, FAINT, GOOD, ODD, Output, STRONG, paint};
 use super::{Success, client};
 use crate::telemetry::{Attempt, Record, Step, seconds};
@@ -13,18 +14,10 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Success> {
     let gateway = client(global).await?;
-    let path = format!("requests/{}", request.map_or_else(|| "latest".to_owned(), in_path));
+    let path = format!("requests/{}", request.map_or_else(|| "latest".to_owned(), escaped));
     let record: Record = gateway.get(&path).await?;
     output.value(&record, || story(&record));
     Ok(Success::Yes)
-}
-
-/// An id as one segment of a path.
-fn in_path(id: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    id.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 /// All that is known of a request, in lines for people.
@@ -66,7 +59,7 @@ fn request(record: &Record) -> String {
 }
 
 /// The moment in the local time zone, to the second.
-fn at(epoch_ms: u64) -> String {
+pub(super) fn at(epoch_ms: u64) -> String {
     let moment = i64::try_from(epoch_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let zoned = moment.map(|moment| moment.to_zoned(jiff::tz::TimeZone::system()));
     zoned.map(|zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
@@ -275,11 +268,5 @@ mod tests {
         let continued = Record { standing: "continues".into(), ..Record::default() };
         assert!(plain(&continued).contains("keeps its route"));
         assert!(plain(&continued).contains("the client left"));
-    }
-
-    #[test]
-    fn ids_are_one_segment() {
-        assert_eq!(in_path("r1-a"), "r1-a");
-        assert_eq!(in_path("../x y"), "..%2Fx%20y");
     }
 }

@@ -76,6 +76,12 @@ pub fn usual_file() -> Option<PathBuf> {
     std::iter::once(here).chain(platform).find(|path| path.is_file())
 }
 
+/// The file that is made where none is named and there is none: in the platform's configuration folder.
+pub fn file_to_make() -> PathBuf {
+    let name = "pointsman.toml";
+    choose_base_strategy().map_or_else(|_| name.into(), |base| base.config_dir().join("pointsman").join(name))
+}
+
 /// The platform's folder for the program's state.
 pub fn usual_data_dir() -> PathBuf {
     choose_base_strategy()

@@ -53,6 +53,9 @@ pub struct Defaults {
     pub fallbacks: Vec<String>,
     /// May skills route requests that name a known model? True unless written.
     pub route_named_models: Option<bool>,
+    /// What chat commands begin with, `/` unless written. Agents that keep `/model` to themselves want another, as `!`;
+    /// an empty one switches chat commands off.
+    pub command_prefix: Option<String>,
 }
 
 /// `[providers.NAME]`
@@ -181,6 +184,20 @@ pub struct SkillLimits {
     pub configure_cpu: Option<Period>,
     /// Time of a call, whatever it waits for; 2s unless written.
     pub wall_clock: Option<Period>,
+    /// Time of a call of a skill that may use `inference` or `http`; 10s unless written.
+    pub wall_clock_asking: Option<Period>,
+    /// How long a call waits for a free instance; 2s unless written.
+    pub instance_wait: Option<Period>,
+    /// Elements of all tables of an instance; 20000 unless written.
+    pub table_elements_max: Option<NonZeroUsize>,
+    /// Bytes of log and output of a call; 16 KiB unless written.
+    pub log_bytes_max: Option<NonZeroUsize>,
+    /// Calls after which a warm instance is replaced; 100000 unless written.
+    pub reuse_max: Option<NonZeroU32>,
+    /// Bytes by which a warm instance may grow before it is replaced; 4 MiB unless written.
+    pub reuse_growth_bytes_max: Option<NonZeroUsize>,
+    /// Instances of one skill that are kept warm; 8 unless written.
+    pub warm_max: Option<NonZeroUsize>,
     /// Bytes of all memories of an instance; 64 MiB unless written.
     pub memory_bytes_max: Option<NonZeroUsize>,
     /// Bytes that a call may carry out of the guest; 4 MiB unless written.

@@ -5,8 +5,8 @@ mod providers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::env::{self, Env};
@@ -20,6 +20,9 @@ use crate::{exchange, ingress, residency, route, session, skill};
 
 /// Where clients connect unless something else is said.
 const LISTEN: &str = "127.0.0.1:8484";
+
+/// Bytes of what chat commands begin with.
+const PREFIX_BYTES_MAX: usize = 16;
 
 /// Collects what is wrong.
 #[derive(Default)]
@@ -54,10 +57,11 @@ pub(super) fn resolve(
             fallbacks: file.defaults.fallbacks.clone(),
             route_named_models: file.defaults.route_named_models.unwrap_or(true),
         },
+        command_prefix: command_prefix(&file, &mut problems),
         sessions: sessions(&file),
         exchange: exchange_limits(&file.limits, &mut problems),
         ingress: ingress_config(&file, &mut problems),
-        skills: skills(&file, data_dir.join("skills"), &mut problems),
+        skills: skills(&file, &data_dir, &mut problems),
         data_dir,
         file: path,
     };
@@ -159,6 +163,15 @@ fn aliases(file: &File) -> Vec<(String, String)> {
     file.models.iter().flat_map(of).collect()
 }
 
+fn command_prefix(file: &File, problems: &mut Problems) -> String {
+    let prefix = file.defaults.command_prefix.as_deref().unwrap_or("/");
+    if prefix.len() > PREFIX_BYTES_MAX || prefix.contains(char::is_control) || prefix.starts_with(' ') {
+        let message = format!("{prefix:?} is no prefix; write one or a few signs, as \"/\" or \"!\"");
+        problems.add("defaults.command_prefix", message);
+    }
+    prefix.to_owned()
+}
+
 fn sessions(file: &File) -> session::table::Config {
     let default = session::table::Config::default();
     let local = file.residency.get(providers::LOCAL);
@@ -206,7 +219,7 @@ fn ingress_config(file: &File, problems: &mut Problems) -> ingress::Config {
     }
 }
 
-fn skills(file: &File, folder: PathBuf, problems: &mut Problems) -> skill::Config {
+fn skills(file: &File, data_dir: &Path, problems: &mut Problems) -> skill::Config {
     let limits = skill_limits(&file.limits.skills);
     if let Err(error) = limits.check() {
         problems.add("limits.skills", error.to_string());
@@ -233,7 +246,8 @@ fn skills(file: &File, folder: PathBuf, problems: &mut Problems) -> skill::Confi
         };
         skills.insert(name.clone(), config);
     }
-    skill::Config { folder: Some(folder), limits, skills }
+    let (folder, store) = (data_dir.join("skills"), data_dir.join(skill::STORE_FOLDER));
+    skill::Config { folder: Some(folder), store: Some(store), limits, skills }
 }
 
 fn parse_grants(skill: &str, written: &[String], problems: &mut Problems) -> Vec<Grant> {
@@ -249,16 +263,25 @@ fn parse_grants(skill: &str, written: &[String], problems: &mut Problems) -> Vec
 
 fn skill_limits(written: &file::SkillLimits) -> skill::Limits {
     let default = skill::Limits::default();
+    let time = |written: Option<Period>, usual| written.map_or(usual, |period| period.0);
+    let size = |written: Option<NonZeroUsize>, usual| written.map_or(usual, usize::from);
+    let count = |written: Option<NonZeroU32>, usual| written.map_or(usual, u32::from);
     skill::Limits {
-        hook_cpu: written.hook_cpu.map_or(default.hook_cpu, |period| period.0),
-        configure_cpu: written.configure_cpu.map_or(default.configure_cpu, |period| period.0),
-        wall_clock: written.wall_clock.map_or(default.wall_clock, |period| period.0),
-        memory_bytes_max: written.memory_bytes_max.map_or(default.memory_bytes_max, usize::from),
-        transfer_bytes_max: written.transfer_bytes_max.map_or(default.transfer_bytes_max, usize::from),
-        host_calls_max: written.host_calls_max.map_or(default.host_calls_max, u32::from),
-        log_lines_max: written.log_lines_max.map_or(default.log_lines_max, u32::from),
+        hook_cpu: time(written.hook_cpu, default.hook_cpu),
+        configure_cpu: time(written.configure_cpu, default.configure_cpu),
+        wall_clock: time(written.wall_clock, default.wall_clock),
+        wall_clock_asking: time(written.wall_clock_asking, default.wall_clock_asking),
+        instance_wait: time(written.instance_wait, default.instance_wait),
+        memory_bytes_max: size(written.memory_bytes_max, default.memory_bytes_max),
+        table_elements_max: size(written.table_elements_max, default.table_elements_max),
+        transfer_bytes_max: size(written.transfer_bytes_max, default.transfer_bytes_max),
+        host_calls_max: count(written.host_calls_max, default.host_calls_max),
+        log_lines_max: count(written.log_lines_max, default.log_lines_max),
+        log_bytes_max: size(written.log_bytes_max, default.log_bytes_max),
+        reuse_max: count(written.reuse_max, default.reuse_max),
+        reuse_growth_bytes_max: size(written.reuse_growth_bytes_max, default.reuse_growth_bytes_max),
         instances_max: written.instances_max.unwrap_or(default.instances_max),
-        ..default
+        warm_max: size(written.warm_max, default.warm_max),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::skill::Hook;
 use crate::splice::body::{Ending, Ends, Outcome};
 use crate::telemetry::{self, Record, millis};
 use crate::turn::event::{self, Event};
+use crate::turn::verdict::Route;
 use crate::wire::answer::Watch;
 
 /// What is known of one request so far.
@@ -83,9 +84,16 @@ impl Account {
             format!("{}'s route may not push other models out now, so it counted as pass", routed.skill);
         state.record.notes.push(note);
         (state.record.skill, state.record.reason) = (None, None);
-        if let Some(session) = &state.session {
+        drop(state);
+        self.release(&routed.route);
+    }
+
+    /// The route does not hold for the conversation any more.
+    pub(super) fn release(&self, route: &Arc<Route>) {
+        let session = self.state().session.clone();
+        if let Some(session) = session {
             let mut sessions = self.gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-            sessions.release(session, &routed.route);
+            sessions.release(&session, route);
         }
     }
 

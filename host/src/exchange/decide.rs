@@ -6,14 +6,15 @@ use std::sync::{Arc, PoisonError};
 use http::HeaderMap;
 
 use super::account::Account;
+use super::conversation::Behind;
 use super::job::Weight;
 use crate::error::{Error, Fault};
-use crate::id::{SessionKey, SkillName};
+use crate::id::{ModelId, SessionKey, SkillName};
 use crate::model::Directory;
 use crate::route::{self, Current, Plan};
 use crate::session::key;
 use crate::session::table::{Facts, Held, Standing};
-use crate::skill::{Outcome, StepResult};
+use crate::skill::{Answered, Inquiry, Step, StepResult};
 use crate::telemetry::{self, Record};
 use crate::turn::verdict::Decision;
 use crate::turn::{LAST_ANSWER_MAX, Protocol, Turn, USER_TEXT_MAX, excerpt};
@@ -22,9 +23,15 @@ use crate::wire::chat::Request;
 /// A skill may refuse for many reasons, but not in the name of the keys: clients that are told 401 give the key up.
 const UNAUTHORISED: u16 = 401;
 
+/// Names of tools that skills are shown; the largest agents seen offer about 150.
+const TOOLS_MAX: usize = 1024;
+
+/// Bytes of such a name; providers take 64.
+const TOOL_BYTES_MAX: usize = 256;
+
 /// A request, with all that its decision depends on.
 pub(super) struct Case<'a> {
-    pub(super) request: &'a Request,
+    pub(super) request: &'a Arc<Request>,
     pub(super) session: &'a SessionKey,
     pub(super) agent: Option<&'a str>,
     pub(super) standing: &'a Standing,
@@ -59,6 +66,8 @@ pub(super) struct Attached {
     pub(super) session: SessionKey,
     pub(super) agent: Option<String>,
     pub(super) standing: Standing,
+    /// The model that a person picked for it.
+    pub(super) picked: Option<ModelId>,
 }
 
 /// Finds the request's conversation and how it relates to it.
@@ -79,6 +88,7 @@ pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) 
     let now = tokio::time::Instant::now().into_std();
     let mut sessions = account.gateway.sessions.lock().unwrap_or_else(PoisonError::into_inner);
     let standing = sessions.attach(now, &session, facts);
+    let picked = sessions.picked(&session).cloned();
     drop(sessions);
     account.attach(&session, !matches!(standing, Standing::SideCall));
     account.note(|record| {
@@ -93,20 +103,37 @@ pub(super) fn attach(account: &Account, headers: &HeaderMap, request: &Request) 
         }
         .into();
     });
-    Attached { session, agent, standing }
+    Attached { session, agent, standing, picked }
 }
 
 /// What is to be done with the request.
 pub(super) async fn decide(account: &Account, case: &Case<'_>) -> Result<Decided, Error> {
+    let generation = account.gateway.skills.generation();
+    account.note(|record| record.generation = generation.number());
+    let is_new_turn = matches!(case.standing, Standing::NewTurn(_));
+    if !is_new_turn && !generation.is_guarded() {
+        return by_skills(account, case, None).await;
+    }
+    let behind = Arc::new(Behind(case.request.clone()));
+    let inquiry = Inquiry::new(generation, turn(account, case), Some(behind));
+    let decided = by_skills(account, case, Some(&inquiry)).await?;
+    let Decided::Serve { plan, patches, weight } = decided else { return Ok(decided) };
+    Ok(Decided::Serve { plan: guarded(account, &inquiry, plan).await?, patches, weight })
+}
+
+/// What skills decide, and what holds where they pass.
+async fn by_skills(account: &Account, case: &Case<'_>, inquiry: Option<&Inquiry>) -> Result<Decided, Error> {
     let routes = &account.gateway.routes;
     let resolve = |held: &Held| {
         route::routed(held.skill.clone(), held.route.clone(), case.current, routes, case.directory)
     };
-    let held = || case.standing.held().and_then(resolve);
-    let (plan, patches, weight) = match case.standing {
-        Standing::SideCall => (None, Vec::new(), Weight::Side),
-        Standing::Continues(_, amended) => (held(), amended.to_vec(), Weight::Held),
-        Standing::NewTurn(_) => match ask(account, case).await? {
+    // What a person picked goes before every route, also one that began to hold at the same moment.
+    let held = || case.standing.held().filter(|_| !case.current.is_picked()).and_then(resolve);
+    let (plan, patches, weight) = match (case.standing, inquiry) {
+        (Standing::SideCall, _) => (None, Vec::new(), Weight::Side),
+        (Standing::Continues(_, amended), _) => (held(), amended.to_vec(), Weight::Held),
+        (Standing::NewTurn(_), None) => (held(), Vec::new(), Weight::Held),
+        (Standing::NewTurn(_), Some(inquiry)) => match ask(account, case, inquiry).await? {
             (Said::Route(plan), patches) => (Some(plan), patches, Weight::Decided),
             (Said::Nothing, patches) => (held(), patches, Weight::Held),
             (Said::Reply(text), _) => return Ok(Decided::Reply(text)),
@@ -123,15 +150,15 @@ pub(super) async fn decide(account: &Account, case: &Case<'_>) -> Result<Decided
 }
 
 /// Asks the skills, and notes what they decided for the whole turn.
-async fn ask(account: &Account, case: &Case<'_>) -> Result<(Said, Vec<String>), Error> {
+async fn ask(account: &Account, case: &Case<'_>, inquiry: &Inquiry) -> Result<(Said, Vec<String>), Error> {
     let gateway = &account.gateway;
     gateway.residency.turn_over(case.session);
-    let generation = gateway.skills.generation();
-    let outcome = generation.decide(turn(account, case)).await;
-    account.note(|record| {
-        record.generation = generation.number();
-        note_steps(&outcome, record);
-    });
+    if let Some(answered) = inquiry.command(&gateway.command_prefix, &case.request.user_text).await {
+        account.note(|record| note_command(&answered, record));
+        return Ok((Said::Reply(answered.text), Vec::new()));
+    }
+    let outcome = inquiry.decide().await;
+    account.note(|record| note_steps(&outcome.steps, record));
     let patches: Vec<String> = outcome.patches.into_iter().map(|(_, patch)| patch).collect();
     let said = match outcome.decision {
         Some((skill, decision)) => verdict(account, case, skill, decision)?,
@@ -146,6 +173,10 @@ async fn ask(account: &Account, case: &Case<'_>) -> Result<(Said, Vec<String>), 
         sessions.decided(case.session, route, &patches);
     }
     Ok((said, patches))
+}
+
+fn cut(text: &str, bytes: usize) -> String {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default().to_owned()
 }
 
 /// The turn as skills see it.
@@ -163,13 +194,14 @@ fn turn(account: &Account, case: &Case<'_>) -> Turn {
         streaming: request.stream,
         requested_model: request.model.clone(),
         current_model: current.model().map(ToString::to_string).unwrap_or_default(),
-        pinned: !account.gateway.routes.route_named_models && matches!(current, Current::Named(_)),
+        pinned: current.is_picked()
+            || (!account.gateway.routes.route_named_models && matches!(current, Current::Named(_))),
         user_text,
         user_text_truncated,
         last_answer,
         media: request.turn_media().map(|part| part.kind).collect(),
         history_media: request.media_kinds(),
-        tools: request.tools.clone(),
+        tools: request.tools.iter().take(TOOLS_MAX).map(|name| cut(name, TOOL_BYTES_MAX)).collect(),
         message_count: u32::try_from(request.message_count()).unwrap_or(u32::MAX),
         estimated_tokens: request.estimated_tokens(),
         max_output_tokens: request.max_output_tokens,
@@ -179,6 +211,11 @@ fn turn(account: &Account, case: &Case<'_>) -> Turn {
 /// What a deciding skill's verdict comes to: nothing, where no model of its route is known.
 fn verdict(account: &Account, case: &Case<'_>, skill: SkillName, decision: Decision) -> Result<Said, Error> {
     match decision {
+        Decision::Route(_) if case.current.is_picked() => {
+            let note = format!("{skill} routed, but a person picked this conversation's model");
+            account.note(|record| record.notes.push(note));
+            Ok(Said::Nothing)
+        }
         Decision::Route(decided) => {
             let decided = Arc::new(decided);
             let routes = &account.gateway.routes;
@@ -211,6 +248,15 @@ fn verdict(account: &Account, case: &Case<'_>, skill: SkillName, decision: Decis
 /// The plan of a request that nobody routed.
 fn plain(account: &Account, case: &Case<'_>) -> Result<Plan, Error> {
     match case.current {
+        Current::Picked(pool) => Ok(route::picked(pool.clone())),
+        Current::PickedAway(model) => {
+            let message = format!(
+                "{model} was picked for this conversation, and no provider lists it now: `pointsman use default \
+                 --session {}` returns it to its default",
+                case.session
+            );
+            Err(Error::new(Fault::Client, 404, "model_not_found", message))
+        }
         Current::Named(model) | Current::Default(model) => {
             Ok(route::plain(model.clone(), &account.gateway.routes, case.directory))
         }
@@ -223,11 +269,41 @@ fn plain(account: &Account, case: &Case<'_>) -> Result<Plan, Error> {
     }
 }
 
-fn note_steps(outcome: &Outcome, record: &mut Record) {
-    for step in &outcome.steps {
+/// What guards leave of a plan.
+async fn guarded(account: &Account, inquiry: &Inquiry, plan: Plan) -> Result<Plan, Error> {
+    if !inquiry.generation().is_guarded() {
+        return Ok(plan);
+    }
+    let narrowed = inquiry.narrow(plan.models()).await;
+    account.note(|record| note_steps(&narrowed.steps, record));
+    let allowed = narrowed.allowed.map_err(|refusal| {
+        // A route that may not be served is not to hold either.
+        if let Some(routed) = &plan.routed {
+            account.release(&routed.route);
+        }
+        Error::new(Fault::Skill, refusal.status, "refused_by_guard", refusal.message)
+    })?;
+    Ok(plan.narrowed(&allowed))
+}
+
+fn note_command(answered: &Answered, record: &mut Record) {
+    record.skill = Some(answered.skill.shared());
+    record.reason = Some(format!("the command {}", answered.command).into());
+    let result = if answered.failure.is_some() { "failed" } else { "answered" };
+    record.steps.push(telemetry::Step {
+        skill: answered.skill.shared(),
+        result: result.into(),
+        detail: answered.failure.clone(),
+        took_us: u64::try_from(answered.took.as_micros()).unwrap_or(u64::MAX),
+    });
+}
+
+fn note_steps(steps: &[Step], record: &mut Record) {
+    for step in steps {
         let (result, detail) = match &step.result {
             StepResult::Passed => ("passed", None),
             StepResult::Amended => ("amended", None),
+            StepResult::Narrowed => ("narrowed", None),
             StepResult::Decided => ("decided", None),
             StepResult::Failed { message } => ("failed", Some(message.clone())),
         };

@@ -16,7 +16,7 @@ use crate::wire::chat::Request;
 /// One request on its way through its attempts.
 pub(super) struct Job {
     pub(super) account: Arc<Account>,
-    pub(super) request: Request,
+    pub(super) request: Arc<Request>,
     pub(super) headers: HeaderMap,
     pub(super) session: SessionKey,
     pub(super) plan: Plan,

@@ -1,15 +1,19 @@
-//! What is remembered of each conversation: the route in force and who its main caller is. Bounded by [`SESSIONS_MAX`] and
-//! by [`IDLE_MAX`]; what is forgotten is asked of the skills again.
+//! What is remembered of each conversation: the route in force, who its main caller is, the model that a person picked.
+//! Bounded by [`SESSIONS_MAX`] and by [`IDLE_MAX`]; what is forgotten is asked of the skills again. Picks are kept apart and
+//! last until somebody ends them, or until [`PICKS_MAX`] newer ones were made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::id::{SessionKey, SkillName};
+use crate::id::{ModelId, SessionKey, SkillName};
 use crate::turn::verdict::{Hold, Route};
 
 /// Conversations remembered at once.
 pub const SESSIONS_MAX: usize = 10_000;
+
+/// Conversations that have a model of their own.
+pub const PICKS_MAX: usize = 1_000;
 
 /// A conversation idle for longer is forgotten.
 pub const IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,6 +32,25 @@ pub struct Config {
 pub struct Table {
     config: Config,
     sessions: HashMap<SessionKey, Session>,
+    /// By conversation, the oldest first.
+    picks: Vec<(SessionKey, ModelId)>,
+    /// For every conversation that has no pick of its own.
+    everyones: Option<ModelId>,
+}
+
+/// A conversation, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its key.
+    pub session: SessionKey,
+    /// The model that its client names.
+    pub requested: String,
+    /// The model that was picked for it.
+    pub picked: Option<ModelId>,
+    /// Whose route holds, and that route's reason.
+    pub held: Option<(SkillName, String)>,
+    /// Since its last request.
+    pub idle: Duration,
 }
 
 #[derive(Debug)]
@@ -115,7 +138,65 @@ impl Standing {
 impl Table {
     /// An empty table.
     pub fn new(config: Config) -> Self {
-        Self { config, sessions: HashMap::new() }
+        Self { config, sessions: HashMap::new(), picks: Vec::new(), everyones: None }
+    }
+
+    /// The model that a person picked for the conversation, or for all.
+    pub fn picked(&self, key: &SessionKey) -> Option<&ModelId> {
+        let own = self.picks.iter().find(|(session, _)| session == key).map(|(_, model)| model);
+        own.or(self.everyones.as_ref())
+    }
+
+    /// A person picks a model for this conversation, or returns it to its default: routes that held there end.
+    pub fn pick(&mut self, key: &SessionKey, model: Option<ModelId>) {
+        self.picks.retain(|(session, _)| session != key);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.held = None;
+        }
+        if let Some(model) = model {
+            let too_many = (self.picks.len() + 1).saturating_sub(PICKS_MAX);
+            self.picks.drain(..too_many);
+            self.picks.push((key.clone(), model));
+        }
+    }
+
+    /// A person picks a model for every conversation, those with a pick of their own among them, or returns all to their
+    /// default.
+    pub fn pick_for_all(&mut self, model: Option<ModelId>) {
+        self.picks.clear();
+        self.sessions.values_mut().for_each(|session| session.held = None);
+        self.everyones = model;
+    }
+
+    /// Every pick there is, to be kept; that for all has no key.
+    pub fn picks(&self) -> impl Iterator<Item = (Option<&SessionKey>, &ModelId)> {
+        let own = self.picks.iter().map(|(session, model)| (Some(session), model));
+        self.everyones.iter().map(|model| (None, model)).chain(own)
+    }
+
+    /// Forgets a conversation, with its pick. Says whether there was one.
+    pub fn reset(&mut self, key: &SessionKey) -> bool {
+        let picks = self.picks.len();
+        self.picks.retain(|(session, _)| session != key);
+        self.sessions.remove(key).is_some() || self.picks.len() != picks
+    }
+
+    /// The conversations, the one used last first.
+    pub fn shown(&self, now: Instant) -> Vec<Shown> {
+        let mut shown: Vec<Shown> = self.sessions.iter().map(|(key, it)| self.show(now, key, it)).collect();
+        shown.sort_by(|a, b| (a.idle, &a.session).cmp(&(b.idle, &b.session)));
+        shown
+    }
+
+    fn show(&self, now: Instant, key: &SessionKey, session: &Session) -> Shown {
+        let held = session.held.as_ref().filter(|held| held.ends.is_none_or(|ends| ends > now));
+        Shown {
+            session: key.clone(),
+            requested: session.main.requested.clone(),
+            picked: self.picked(key).cloned(),
+            held: held.map(|held| (held.skill.clone(), held.route.reason.clone())),
+            idle: now.saturating_duration_since(session.used),
+        }
     }
 
     /// Notes a request, and says how it relates to what came before.

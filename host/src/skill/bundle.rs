@@ -1,6 +1,7 @@
 //! Skills that ship with the gateway, embedded in it. They are ordinary components: only where they are from differs.
 
-use super::{File, Source};
+use super::loader::File;
+use super::status::Source;
 use crate::id::SkillName;
 
 /// A component that is part of the binary.
@@ -16,6 +17,11 @@ pub struct Bundled {
 
 impl Bundled {
     pub(super) fn file(&self) -> File {
-        File { name: SkillName::new(self.name), source: Source::Bundled, wasm: Ok(self.wasm.to_vec()) }
+        File {
+            name: SkillName::new(self.name),
+            source: Source::Bundled,
+            wasm: Ok(self.wasm.to_vec()),
+            digest: None,
+        }
     }
 }

@@ -14,7 +14,7 @@ use wasmtime::{Store, Trap};
 
 use super::engine::{Engine, Slot};
 use super::text::{SHOWN_BYTES_MAX, shown};
-use crate::capability::bindings::{event_hook, lifecycle, request_hook, types};
+use crate::capability::bindings::{command_hook, event_hook, guard_hook, lifecycle, request_hook, types};
 use crate::capability::{Allowance, LastWords, Limits, Overstep, Phase, Sandbox, Subject};
 
 /// A guest in its store, with the hooks it has.
@@ -34,6 +34,8 @@ pub(super) struct Instance {
 pub(super) struct Hooks {
     pub(super) lifecycle: lifecycle::Guest,
     pub(super) request: Option<request_hook::Guest>,
+    pub(super) guard: Option<guard_hook::Guest>,
+    pub(super) command: Option<command_hook::Guest>,
     pub(super) event: Option<event_hook::Guest>,
 }
 
@@ -84,20 +86,19 @@ pub enum CallError {
 
 impl Instance {
     pub(super) async fn describe(&mut self) -> Result<lifecycle::Manifest, CallError> {
-        let cpu = self.limits.configure_cpu;
+        let (cpu, limit) = (self.limits.configure_cpu, self.limits.wall_clock);
         self.begin(Phase::Setup, cpu);
         let _running = self.engine.running();
-        let done = timeout(self.limits.wall_clock, self.hooks.lifecycle.call_describe(&mut self.store)).await;
-        self.finish(done, cpu)
+        let done = timeout(limit, self.hooks.lifecycle.call_describe(&mut self.store)).await;
+        self.finish(done, cpu, limit)
     }
 
     pub(super) async fn configure(&mut self, settings: &str) -> Result<(), CallError> {
-        let cpu = self.limits.configure_cpu;
+        let (cpu, limit) = (self.limits.configure_cpu, self.limits.wall_clock);
         self.begin(Phase::Setup, cpu);
         let _running = self.engine.running();
-        let call = self.hooks.lifecycle.call_configure(&mut self.store, settings);
-        let done = timeout(self.limits.wall_clock, call).await;
-        self.finish(done, cpu)?.map_err(CallError::answer)?;
+        let done = timeout(limit, self.hooks.lifecycle.call_configure(&mut self.store, settings)).await;
+        self.finish(done, cpu, limit)?.map_err(CallError::answer)?;
         self.configured_bytes = self.store.data().memory_bytes();
         Ok(())
     }
@@ -107,29 +108,78 @@ impl Instance {
         turn: &types::Turn,
         subject: Subject,
     ) -> Result<request_hook::Verdict, CallError> {
-        let cpu = self.limits.hook_cpu;
+        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
         self.begin(Phase::Hook(Some(subject)), cpu);
         let _running = self.engine.running();
         let Some(hook) = &self.hooks.request else { return Err(CallError::Missing("request-hook")) };
-        let done = timeout(self.limits.wall_clock, hook.call_on_request(&mut self.store, turn)).await;
+        let done = timeout(limit, hook.call_on_request(&mut self.store, turn)).await;
         self.calls += 1;
-        self.finish(done, cpu)?.map_err(CallError::answer)
+        self.finish(done, cpu, limit)?.map_err(CallError::answer)
+    }
+
+    pub(super) async fn narrow(
+        &mut self,
+        turn: &types::Turn,
+        candidates: &[types::Model],
+        subject: Subject,
+    ) -> Result<Vec<String>, CallError> {
+        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
+        self.begin(Phase::Hook(Some(subject)), cpu);
+        let _running = self.engine.running();
+        let Some(hook) = &self.hooks.guard else { return Err(CallError::Missing("guard-hook")) };
+        let done = timeout(limit, hook.call_narrow(&mut self.store, turn, candidates)).await;
+        self.calls += 1;
+        self.finish(done, cpu, limit)?.map_err(CallError::answer)
+    }
+
+    /// Asked once, of an instance that was just configured.
+    pub(super) async fn commands(&mut self) -> Result<Vec<command_hook::Command>, CallError> {
+        let (cpu, limit) = (self.limits.configure_cpu, self.limits.wall_clock);
+        self.begin(Phase::Setup, cpu);
+        let _running = self.engine.running();
+        let Some(hook) = &self.hooks.command else { return Err(CallError::Missing("command-hook")) };
+        let done = timeout(limit, hook.call_commands(&mut self.store)).await;
+        self.finish(done, cpu, limit)
+    }
+
+    pub(super) async fn on_command(
+        &mut self,
+        turn: &types::Turn,
+        (name, arguments): (&str, &str),
+        subject: Subject,
+    ) -> Result<String, CallError> {
+        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
+        self.begin(Phase::Hook(Some(subject)), cpu);
+        let _running = self.engine.running();
+        let Some(hook) = &self.hooks.command else { return Err(CallError::Missing("command-hook")) };
+        let done = timeout(limit, hook.call_on_command(&mut self.store, turn, name, arguments)).await;
+        self.calls += 1;
+        self.finish(done, cpu, limit)?.map_err(CallError::answer)
     }
 
     pub(super) async fn on_event(&mut self, event: &event_hook::Event) -> Result<(), CallError> {
-        let cpu = self.limits.hook_cpu;
+        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
         self.begin(Phase::Hook(None), cpu);
         let _running = self.engine.running();
         let Some(hook) = &self.hooks.event else { return Err(CallError::Missing("event-hook")) };
-        let done = timeout(self.limits.wall_clock, hook.call_on_event(&mut self.store, event)).await;
+        let done = timeout(limit, hook.call_on_event(&mut self.store, event)).await;
         self.calls += 1;
-        self.finish(done, cpu)?.map_err(CallError::answer)
+        self.finish(done, cpu, limit)?.map_err(CallError::answer)
     }
 
     /// It may serve another call.
     pub(super) fn is_fit(&self) -> bool {
         let grown = self.store.data().memory_bytes().saturating_sub(self.configured_bytes);
         self.calls < self.limits.reuse_max && grown <= self.limits.reuse_growth_bytes_max
+    }
+
+    /// How long a hook may take: longer where it may wait for others.
+    fn wall_clock(&self) -> Duration {
+        if self.store.data().may_ask_others() {
+            self.limits.wall_clock_asking
+        } else {
+            self.limits.wall_clock
+        }
     }
 
     fn begin(&mut self, phase: Phase, cpu: Duration) {
@@ -141,6 +191,7 @@ impl Instance {
         &mut self,
         done: Result<wasmtime::Result<T>, Elapsed>,
         cpu: Duration,
+        limit: Duration,
     ) -> Result<T, CallError> {
         let error = match done {
             Ok(Ok(answer)) => {
@@ -153,7 +204,7 @@ impl Instance {
         let words = words(&self.store.data_mut().fail());
         Err(match error {
             Some(error) => CallError::from_trap(&error, cpu, words),
-            None => CallError::WallClock { limit: self.limits.wall_clock, words },
+            None => CallError::WallClock { limit, words },
         })
     }
 }

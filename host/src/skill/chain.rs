@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::OnFailure;
 use super::call::CallError;
-use super::generation::{Active, Generation};
+use super::generation::Active;
+use super::inquiry::Inquiry;
 use super::load::Hook;
 use super::verdict::{self, Verdict, VerdictError};
-use super::{OnFailure, convert};
-use crate::capability::Subject;
-use crate::capability::bindings::types;
 use crate::id::SkillName;
-use crate::turn::Turn;
 use crate::turn::verdict::{Decision, Refusal};
 
 /// What the skills say to a turn.
@@ -48,6 +46,8 @@ pub enum StepResult {
     Passed,
     /// It amended the request.
     Amended,
+    /// A guard took models away.
+    Narrowed,
     /// It decided.
     Decided,
     /// It failed; the message is a fragment that follows its name.
@@ -69,21 +69,15 @@ enum AskError {
     Verdict(#[from] VerdictError),
 }
 
-// === impl Generation ===
+// === impl Inquiry ===
 
-impl Generation {
-    /// Asks the skills what is to become of a turn.
-    pub async fn decide(&self, turn: Turn) -> Outcome {
+impl Inquiry {
+    /// Asks the skills what is to become of the turn.
+    pub async fn decide(&self) -> Outcome {
         let mut outcome = Outcome { decision: None, patches: Vec::new(), steps: Vec::new() };
-        if !self.has(Hook::Request) {
-            return outcome;
-        }
-        let subject = Subject { request: turn.request_id.clone(), session: turn.session.clone() };
-        let media = turn.media.len();
-        let record = convert::turn(turn);
-        for skill in self.skills.iter().filter(|it| it.hooks.contains(&Hook::Request)) {
+        for skill in self.generation.skills.iter().filter(|it| it.hooks.contains(&Hook::Request)) {
             let begun = Instant::now();
-            let answer = skill.ask(subject.clone(), media, &record).await;
+            let answer = skill.ask(self).await;
             let result = outcome.take(skill, answer);
             outcome.steps.push(Step { skill: skill.name.clone(), elapsed: begun.elapsed(), result });
             if outcome.decision.is_some() {
@@ -130,12 +124,13 @@ impl Outcome {
 // === impl Active ===
 
 impl Active {
-    /// `media` is how many parts of the turn's own are no text: what a prompt may name.
-    async fn ask(&self, subject: Subject, media: usize, turn: &types::Turn) -> Result<Verdict, AskError> {
+    async fn ask(&self, inquiry: &Inquiry) -> Result<Verdict, AskError> {
         let mut instance = self.pool.take().await?;
-        let answer = instance.on_request(turn, subject).await?;
+        let answer = instance.on_request(&inquiry.turn, inquiry.subject.clone()).await?;
         self.pool.put_back(instance);
-        Ok(verdict::check(answer, media)?)
+        let verdict = verdict::check(answer, inquiry.media)?;
+        self.succeeded();
+        Ok(verdict)
     }
 }
 

@@ -1,13 +1,16 @@
 //! Skills that the user put into a folder: one component a file, named after it.
 //!
-//! The folder is read once, in the order of names. What is in it is never written, never run by its place in it, and
-//! gets only what the configuration grants. A file that cannot be read is a skill that failed, not an error.
+//! What is in it is never written, never run by its place in it, and gets only what was granted. A file that cannot be
+//! read is a skill that failed, not an error.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::load::{COMPONENT_BYTES_MAX, LoadError};
-use super::{File, Source};
+use super::loader::File;
+use super::status::Source;
 use crate::id::SkillName;
 
 /// Files of the folder that are looked at.
@@ -16,35 +19,62 @@ const FILES_MAX: usize = 256;
 /// Bytes of a skill's name.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Reads the components in the folder; none where there is no such folder.
-pub(super) async fn read(folder: &Path) -> Vec<File> {
-    let mut paths = match list(folder).await {
+/// What lies in the folder under which name, and what each file looked like.
+pub(super) type Seen = BTreeMap<SkillName, Stamp>;
+
+/// What tells one state of a file from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+/// The names of the components in the folder; none where there is no such folder. Says what is passed over.
+pub(super) async fn names(folder: &Path) -> Vec<SkillName> {
+    let paths = match list(folder).await {
         Ok(paths) => paths,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
-            tracing::warn!("the skills' folder {} cannot be read: {error}", folder.display());
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!("the skills' folder {} cannot be read: {error}", folder.display());
+            }
             return Vec::new();
         }
     };
-    paths.sort();
     if paths.len() > FILES_MAX {
         tracing::warn!("of {} skills in {} only {FILES_MAX} are used", paths.len(), folder.display());
-        paths.truncate(FILES_MAX);
     }
-    let mut files = Vec::new();
+    for path in paths.iter().filter(|path| name(path).is_none()) {
+        tracing::warn!(
+            "{} is no skill: a name is made of a-z, 0-9, `-` and `_`, at most {NAME_BYTES_MAX}",
+            path.display()
+        );
+    }
+    look(folder).await.into_keys().collect()
+}
+
+/// What lies in the folder now.
+pub(super) async fn look(folder: &Path) -> Seen {
+    let mut paths = list(folder).await.unwrap_or_default();
+    paths.sort();
+    paths.truncate(FILES_MAX);
+    let mut seen = Seen::new();
     for path in paths {
-        match name(&path) {
-            Some(name) => {
-                let wasm = read_bounded(&path).await;
-                files.push(File { name, source: Source::File(path), wasm });
-            }
-            None => tracing::warn!(
-                "{} is no skill: a name is made of a-z, 0-9, `-` and `_`, at most {NAME_BYTES_MAX}",
-                path.display()
-            ),
-        }
+        let Some(name) = name(&path) else { continue };
+        let metadata = tokio::fs::metadata(&path).await.ok();
+        let stamp = metadata.map(|it| Stamp { bytes: it.len(), modified: it.modified().ok() });
+        seen.insert(name, stamp.unwrap_or(Stamp { bytes: 0, modified: None }));
     }
-    files
+    seen
+}
+
+/// The component of this name; none where it is not there.
+pub(super) async fn read(folder: &Path, name: &SkillName) -> Option<File> {
+    let path = folder.join(format!("{name}.wasm"));
+    let wasm = match read_bounded(&path).await {
+        Err(LoadError::Read(error)) if error.kind() == io::ErrorKind::NotFound => return None,
+        wasm => wasm,
+    };
+    Some(File { name: name.clone(), source: Source::File(path), wasm, digest: None })
 }
 
 async fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -62,9 +92,13 @@ async fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// The skill that a file of this name is, where it can be one.
 fn name(path: &Path) -> Option<SkillName> {
     let stem = path.file_stem()?.to_str()?;
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    let is_name = !stem.is_empty() && stem.len() <= NAME_BYTES_MAX && stem.bytes().all(legal);
-    is_name.then(|| SkillName::new(stem))
+    is_name(stem).then(|| SkillName::new(stem))
+}
+
+/// It can be the name of a skill.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_legal)
 }
 
 /// Reads a file that is not bigger than a component may be, without reading one that is.
@@ -92,12 +126,12 @@ mod tests {
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_empty() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(&folder.path().join("nowhere")).await.is_empty());
+        assert!(names(&folder.path().join("nowhere")).await.is_empty());
         std::fs::write(folder.path().join("b.wasm"), b"").unwrap();
         std::fs::write(folder.path().join("a.wasm"), b"").unwrap();
         std::fs::write(folder.path().join("notes.txt"), b"").unwrap();
-        let names: Vec<String> =
-            read(folder.path()).await.iter().map(|it| it.name.as_str().to_owned()).collect();
-        assert_eq!(names, ["a", "b"]);
+        assert_eq!(names(folder.path()).await, ["a", "b"].map(SkillName::new));
+        assert!(read(folder.path(), &SkillName::new("a")).await.is_some());
+        assert!(read(folder.path(), &SkillName::new("c")).await.is_none());
     }
 }

@@ -1,21 +1,28 @@
 //! A generation: the active skills at one moment, in the order in which they are asked. Immutable; who holds it is
 //! served by these versions to the end, and their instances go when the last holder does.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::command::Command;
+use super::housekeeping::{Alarm, Alarms};
 use super::load::Hook;
 use super::manifest::Manifest;
 use super::pool::Pool;
 use super::status::{Source, State, Status};
 use super::{OnFailure, convert};
 use crate::capability::Identity;
+use crate::grant::Capability;
 use crate::id::SkillName;
+use crate::shelf::Digest;
 use crate::turn::event::Event;
 
 /// An immutable set of active skills.
 pub struct Generation {
     number: u64,
     pub(super) skills: Vec<Arc<Active>>,
+    /// Guards that cannot be asked, and why: a fragment that follows the name. Nothing is served past them.
+    pub(super) unguarded: Vec<(SkillName, String)>,
 }
 
 /// A skill in use.
@@ -25,18 +32,35 @@ pub(super) struct Active {
     pub(super) on_failure: OnFailure,
     pub(super) manifest: Manifest,
     pub(super) hooks: Vec<Hook>,
+    pub(super) imports: Vec<Capability>,
+    pub(super) commands: Vec<Command>,
     pub(super) identity: Arc<Identity>,
     pub(super) pool: Arc<Pool>,
     pub(super) source: Source,
+    /// Of an installed one.
+    pub(super) digest: Option<Digest>,
     pub(super) last_error: Mutex<Option<String>>,
+    /// Which load of this process it came from: what is said of one version is not said of the next.
+    pub(super) load: u64,
+    /// Failures since its last success.
+    pub(super) failures: AtomicU32,
+    /// Told when it has failed too often.
+    pub(super) alarms: Alarms,
 }
+
+/// Failures in a row after which a version is not asked any more.
+pub const FAILURES_MAX: u32 = 5;
 
 // === impl Generation ===
 
 impl Generation {
-    pub(super) fn new(number: u64, mut skills: Vec<Arc<Active>>) -> Self {
+    pub(super) fn new(
+        number: u64,
+        mut skills: Vec<Arc<Active>>,
+        unguarded: Vec<(SkillName, String)>,
+    ) -> Self {
         skills.sort_by(|a, b| a.priority.cmp(&b.priority).then_with(|| a.name.cmp(&b.name)));
-        Self { number, skills }
+        Self { number, skills, unguarded }
     }
 
     /// Counts the generations of this process, from 1.
@@ -67,13 +91,33 @@ impl Active {
     /// Remembers what went wrong, for whoever looks at the skill.
     pub(super) fn failed(&self, message: &str) {
         tracing::warn!(skill = %self.name, version = self.manifest.version, "the skill {message}");
+        self.note(message);
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 == FAILURES_MAX {
+            self.alarms.raise(Alarm {
+                skill: self.name.clone(),
+                load: self.load,
+                reason: message.to_owned(),
+            });
+        }
+    }
+
+    /// Says something about it to whoever looks.
+    pub(super) fn note(&self, message: &str) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
+    }
+
+    /// A call came to its end as it should.
+    pub(super) fn succeeded(&self) {
+        self.failures.store(0, Ordering::Relaxed);
     }
 
     async fn tell(&self, event: &Event) {
         let Some(record) = convert::event(event, &self.name) else { return };
         let told = match self.pool.take().await {
-            Ok(mut instance) => instance.on_event(&record).await.map(|()| self.pool.put_back(instance)),
+            Ok(mut instance) => instance.on_event(&record).await.map(|()| {
+                self.pool.put_back(instance);
+                self.succeeded();
+            }),
             Err(error) => Err(error),
         };
         match told {
@@ -83,7 +127,7 @@ impl Active {
         }
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         Status {
             name: self.name.clone(),
             version: self.manifest.version.clone(),

@@ -1,18 +1,25 @@
-//! What is done for skills beside requests: events are told, spares are made. One future, which `app` runs; both queues
-//! are bounded and those who fill them never wait.
+//! What is done for skills beside requests: events are told, spares are made, those that fail too often are taken out of
+//! use, the folder is watched. One future, which `app` runs; its queues are bounded and those who fill them never wait.
 //!
 //! Events are told in order, to the generation that is current when their turn comes. One that does not fit into the
 //! queue is lost, and that is logged.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
+use super::Skills;
+use super::folder;
 use super::generation::Generation;
 use super::pool::Pool;
+use crate::id::SkillName;
+use crate::shelf::Digest;
 use crate::turn::event::Event;
 
 /// Where to tell what happened; clones share the queue.
@@ -22,16 +29,53 @@ pub struct EventSender {
     lost: Arc<AtomicU64>,
 }
 
+/// A skill has failed too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Alarm {
+    pub(super) skill: SkillName,
+    /// Which load of it.
+    pub(super) load: u64,
+    /// The last failure: a fragment that follows its name.
+    pub(super) reason: String,
+}
+
+/// Where alarms are raised; clones share the queue.
+#[derive(Clone)]
+pub(super) struct Alarms(mpsc::Sender<Alarm>);
+
 /// The work beside requests, to be run.
-#[must_use = "events are told and spares made only while it runs"]
+#[must_use = "events are told, spares made, changes noticed only while it runs"]
 pub struct Housekeeping {
+    skills: Weak<Skills>,
     current: Arc<ArcSwap<Generation>>,
     events: mpsc::Receiver<Event>,
     refills: mpsc::Receiver<Weak<Pool>>,
+    alarms: mpsc::Receiver<Alarm>,
 }
+
+/// How often the skills' folder is looked at. A file counts when two looks have found it the same: one that is still being
+/// written waits.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Events that wait to be told; a burst of discovery is a few hundred.
 const EVENTS_MAX: usize = 1024;
+
+/// Alarms that wait to be heard: one for each skill that there may be, at most.
+const ALARMS_MAX: usize = 256;
+
+// === impl Alarms ===
+
+impl Alarms {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Alarm>) {
+        let (queue, alarms) = mpsc::channel(ALARMS_MAX);
+        (Self(queue), alarms)
+    }
+
+    /// Nobody may be listening any more, which is as well.
+    pub(super) fn raise(&self, alarm: Alarm) {
+        let _ = self.0.try_send(alarm);
+    }
+}
 
 // === impl EventSender ===
 
@@ -56,17 +100,23 @@ impl EventSender {
 // === impl Housekeeping ===
 
 impl Housekeeping {
-    pub(super) fn new(
-        current: Arc<ArcSwap<Generation>>,
-        refills: mpsc::Receiver<Weak<Pool>>,
-    ) -> (EventSender, Self) {
+    pub(super) fn channel() -> (EventSender, mpsc::Receiver<Event>) {
         let (queue, events) = mpsc::channel(EVENTS_MAX);
-        (EventSender { queue, lost: Arc::default() }, Self { current, events, refills })
+        (EventSender { queue, lost: Arc::default() }, events)
+    }
+
+    pub(super) fn new(
+        skills: &Arc<Skills>,
+        events: mpsc::Receiver<Event>,
+        refills: mpsc::Receiver<Weak<Pool>>,
+        alarms: mpsc::Receiver<Alarm>,
+    ) -> Self {
+        Self { skills: Arc::downgrade(skills), current: skills.current.clone(), events, refills, alarms }
     }
 
     /// Runs until the skills and all their event senders are gone.
     pub async fn run(self) {
-        let Self { current, mut events, mut refills } = self;
+        let Self { skills, current, mut events, mut refills, mut alarms } = self;
         let telling = async {
             while let Some(event) = events.recv().await {
                 let generation = current.load_full();
@@ -80,8 +130,57 @@ impl Housekeeping {
                     tracing::warn!("no spare instance could be made: the skill {error}");
                 }
             }
+        };
+        let guarding = async {
+            while let Some(alarm) = alarms.recv().await {
+                let Some(skills) = skills.upgrade() else { return };
+                skills.quarantine(&alarm).await;
+            }
+        };
+        let others = async {
+            tokio::join!(refilling, guarding, watch(&skills));
             std::future::pending::<()>().await;
         };
-        futures_util::future::select(pin!(telling), pin!(refilling)).await;
+        futures_util::future::select(pin!(telling), pin!(others)).await;
     }
+}
+
+/// Looks at the skills' folder, and has what changed there looked at.
+async fn watch(skills: &Weak<Skills>) {
+    let Some(folder) = skills.upgrade().and_then(|skills| skills.loader.folder.clone()) else { return };
+    let mut used = folder::look(&folder).await;
+    let mut before = used.clone();
+    let mut bytes: BTreeMap<SkillName, Option<Digest>> = BTreeMap::new();
+    for name in used.keys() {
+        bytes.insert(name.clone(), digest(&folder, name).await);
+    }
+    let mut clock = tokio::time::interval(LOOK_EVERY);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let Some(skills) = skills.upgrade() else { return };
+        let now = folder::look(&folder).await;
+        let names: BTreeSet<SkillName> = now.keys().chain(used.keys()).cloned().collect();
+        for name in names {
+            let is_settled = now.get(&name) == before.get(&name);
+            if !is_settled || now.get(&name) == used.get(&name) {
+                continue;
+            }
+            match now.get(&name) {
+                Some(stamp) => used.insert(name.clone(), *stamp),
+                None => used.remove(&name),
+            };
+            // A file that was only touched is the same skill.
+            let digest = digest(&folder, &name).await;
+            if bytes.insert(name.clone(), digest) != Some(digest) {
+                skills.look_again(&name).await;
+            }
+        }
+        before = now;
+    }
+}
+
+async fn digest(folder: &Path, name: &SkillName) -> Option<Digest> {
+    let file = folder::read(folder, name).await?;
+    file.wasm.ok().map(|wasm| Digest::of(&wasm))
 }

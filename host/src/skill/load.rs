@@ -9,13 +9,16 @@ use std::sync::Arc;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::call::{CallError, Instance};
+use super::command::{self, Command, CommandError};
+use super::compiled;
 use super::engine::Engine;
 use super::manifest::{self, Manifest, ManifestError};
 use super::pool::{Blueprint, Exports};
-use crate::capability::bindings::{self, event_hook, lifecycle, request_hook};
+use crate::capability::bindings::{self, command_hook, event_hook, guard_hook, lifecycle, request_hook};
 use crate::capability::{Delegates, Identity, Limits, Sandbox, link_wasi};
 use crate::grant::{Capability, Grant, Rights};
 use crate::id::SkillName;
+use crate::shelf::Shelf;
 
 /// What to load and under which conditions.
 pub(super) struct Order {
@@ -31,6 +34,8 @@ pub(super) struct Loaded {
     pub(super) manifest: Manifest,
     pub(super) interfaces: Interfaces,
     pub(super) blueprint: Blueprint,
+    /// The chat commands it answers.
+    pub(super) commands: Vec<Command>,
     /// Configured and not called yet.
     pub(super) first: Instance,
 }
@@ -63,6 +68,9 @@ pub enum LoadError {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Read(#[from] std::io::Error),
+    /// What was installed is not there any more, or not what it was.
+    #[error("cannot be read: {0}")]
+    Shelf(String),
     /// It is too big.
     #[error("has {0} bytes, more than {COMPONENT_BYTES_MAX}")]
     Large(u64),
@@ -107,6 +115,12 @@ pub enum LoadError {
     /// `configure` failed.
     #[error("{0} in `configure`")]
     Configure(CallError),
+    /// `commands` failed.
+    #[error("{0} in `commands`")]
+    Commands(CallError),
+    /// A chat command is not acceptable.
+    #[error("names a chat command badly: {0}")]
+    Command(#[from] CommandError),
 }
 
 /// Bytes of a component; Python guests have 18 MiB.
@@ -126,10 +140,11 @@ pub(super) async fn load(
     engine: &Arc<Engine>,
     limits: &Arc<Limits>,
     delegates: &Delegates,
+    shelf: Option<Arc<Shelf>>,
     order: Order,
 ) -> Result<Loaded, LoadError> {
     check_bytes(&order.wasm)?;
-    let component = compile(engine, order.wasm).await?;
+    let component = compiled::component(engine, shelf, order.wasm).await?;
     let interfaces = read_interfaces(engine, &component)?;
     let (pre, exports) = link(&component, &interfaces)?;
     let rights = Rights::effective(&interfaces.imports, order.grants.as_deref());
@@ -151,8 +166,12 @@ pub(super) async fn load(
     blueprint.identity = Arc::new(Identity { name: order.name, version: manifest.version.clone(), rights });
     let slot =
         engine.slot(limits).await.ok_or(LoadError::Configure(CallError::Busy(limits.instance_wait)))?;
-    let first = blueprint.make(slot).await.map_err(LoadError::Configure)?;
-    Ok(Loaded { manifest, interfaces, blueprint, first })
+    let mut first = blueprint.make(slot).await.map_err(LoadError::Configure)?;
+    let commands = match interfaces.hooks.contains(&Hook::Command) {
+        true => command::check(first.commands().await.map_err(LoadError::Commands)?)?,
+        false => Vec::new(),
+    };
+    Ok(Loaded { manifest, interfaces, blueprint, commands, first })
 }
 
 async fn describe(blueprint: &Blueprint) -> Result<Manifest, LoadError> {
@@ -180,16 +199,15 @@ fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// Compiles off the runtime's threads: a big guest takes seconds.
-async fn compile(engine: &Arc<Engine>, wasm: Vec<u8>) -> Result<Component, LoadError> {
-    let compiler = engine.clone();
-    let compiled = tokio::task::spawn_blocking(move || Component::new(compiler.wasm(), wasm)).await;
-    match compiled {
-        Ok(compiled) => {
-            compiled.map_err(|error| LoadError::Compile(super::text::shown(&format!("{error:#}"))))
-        }
-        Err(_) => Err(LoadError::Compile("the compiler crashed".to_owned())),
-    }
+/// What a component imports and exports, without running any of it; none where it does not compile.
+pub(super) async fn interfaces(
+    engine: &Arc<Engine>,
+    shelf: Option<Arc<Shelf>>,
+    wasm: Vec<u8>,
+) -> Option<Interfaces> {
+    check_bytes(&wasm).ok()?;
+    let component = compiled::component(engine, shelf, wasm).await.ok()?;
+    read_interfaces(engine, &component).ok()
 }
 
 fn read_interfaces(engine: &Engine, component: &Component) -> Result<Interfaces, LoadError> {
@@ -255,8 +273,20 @@ fn link(
     let has = |hook| interfaces.hooks.contains(&hook);
     let request =
         has(Hook::Request).then(|| request_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
+    let guard = has(Hook::Guard).then(|| guard_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
+    let command =
+        has(Hook::Command).then(|| command_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
     let event = has(Hook::Event).then(|| event_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
-    Ok((pre, Exports { lifecycle, request, event }))
+    Ok((pre, Exports { lifecycle, request, guard, command, event }))
+}
+
+// === impl Interfaces ===
+
+impl Interfaces {
+    /// The hooks of these names.
+    pub(super) fn hooks_named(names: &[String]) -> Vec<Hook> {
+        names.iter().filter_map(|name| Hook::from_name(name)).collect()
+    }
 }
 
 // === impl Hook ===

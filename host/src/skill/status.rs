@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::load::Hook;
+use super::load::{Hook, Interfaces};
 use crate::grant::{Capability, Grant};
 use crate::id::SkillName;
+use crate::shelf::lock::Version;
 
 /// One skill as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum State {
     Disabled,
     /// It cannot be used; the reason is a fragment that follows its name.
     Failed(String),
+    /// It failed too often and is not asked any more; the reason is a fragment that follows its name.
+    Quarantined(String),
 }
 
 /// Where a skill is from.
@@ -50,11 +53,44 @@ pub enum Source {
     Bundled,
     /// From the skills' folder.
     File(PathBuf),
+    /// Installed; from where, in people's words.
+    Installed(String),
+}
+
+// === impl State ===
+
+impl State {
+    /// One word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Failed(_) => "failed",
+            Self::Quarantined(_) => "quarantined",
+        }
+    }
+
+    /// What is wrong, where something is.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Active | Self::Disabled => None,
+            Self::Failed(reason) | Self::Quarantined(reason) => Some(reason.clone()),
+        }
+    }
 }
 
 // === impl Status ===
 
 impl Status {
+    /// A skill of which no version is good any more.
+    pub(super) fn of_version(name: &SkillName, version: &Version) -> Self {
+        let reason = version.quarantined.clone().unwrap_or_else(|| "is not in use".to_owned());
+        let source = Source::Installed(version.source.clone());
+        let hooks = Interfaces::hooks_named(&version.hooks);
+        let resting = Self::resting(name.clone(), State::Quarantined(reason), source);
+        Self { version: version.version.clone(), hooks, ..resting }
+    }
+
     /// A skill that is not in use and of which nothing is known.
     pub(super) fn resting(name: SkillName, state: State, source: Source) -> Self {
         Self {
@@ -72,24 +108,14 @@ impl Status {
     }
 }
 
-// === impl State ===
-
-impl State {
-    /// One word for it.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Failed(_) => "failed",
-        }
-    }
-}
+// === impl Source ===
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bundled => f.write_str("bundled"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Installed(from) => write!(f, "installed from {from}"),
         }
     }
 }

@@ -147,11 +147,16 @@ pub(super) fn check(verdict: request_hook::Verdict, media: usize) -> Result<Verd
         }
         request_hook::Verdict::Route(route) => Verdict::Decide(Decision::Route(check_route(route, media)?)),
         request_hook::Verdict::Reply(text) => {
-            check_text("the reply", &text, TEXT_BYTES_MAX)?;
+            check_reply(&text)?;
             Verdict::Decide(Decision::Reply(text))
         }
         request_hook::Verdict::Refuse(refusal) => Verdict::Decide(Decision::Refuse(check_refusal(refusal)?)),
     })
+}
+
+/// Checks a text that is answered in the assistant's place.
+pub(super) fn check_reply(text: &str) -> Result<(), VerdictError> {
+    check_text("the reply", text, TEXT_BYTES_MAX)
 }
 
 fn check_refusal(refusal: types::Refusal) -> Result<Refusal, VerdictError> {

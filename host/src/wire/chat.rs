@@ -4,12 +4,16 @@
 //! Sources: the OpenAI API reference for the shapes, and what OpenClaw, Claude Code, opencode and the SDKs were seen to
 //! send (synthetic user messages after tool results, text in parts, boilerplate around the user's words).
 
+mod transcript;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::json::{self, Malformed, Scanner, Shape};
 use crate::turn::{MediaKind, boilerplate};
+
+pub use transcript::Said;
 
 /// A chat request: its bytes, and an index into them.
 #[derive(Debug, Clone)]

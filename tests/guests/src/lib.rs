@@ -85,14 +85,15 @@ pub fn error(code: &str, message: &str) -> Error {
 /// reused.
 #[macro_export]
 macro_rules! guest {
-    (fresh $name:literal, $hook:expr) => { $crate::guest!(@ $name, false, $hook); };
-    (warm $name:literal, $hook:expr) => { $crate::guest!(@ $name, true, $hook); };
-    (@ $name:literal, $reusable:literal, $hook:expr) => {
+    (fresh $name:literal, $hook:expr) => { $crate::guest!(@ $name, "1.0.0", false, $hook); };
+    (warm $name:literal, $hook:expr) => { $crate::guest!(@ $name, "1.0.0", true, $hook); };
+    (warm $name:literal $version:literal, $hook:expr) => { $crate::guest!(@ $name, $version, true, $hook); };
+    (@ $name:literal, $version:literal, $reusable:literal, $hook:expr) => {
         struct Component;
 
         impl $crate::prelude::Lifecycle for Component {
             fn describe() -> $crate::prelude::Manifest {
-                $crate::manifest($name, $reusable)
+                $crate::prelude::Manifest { version: $version.to_owned(), ..$crate::manifest($name, $reusable) }
             }
 
             fn configure(_settings: String) -> Result<(), $crate::prelude::Error> {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::admin::ModelServer;
 use crate::residency::{self, LoadedBy, Phase, ProviderState, Report};
+use crate::shelf::lock::Entry;
 use crate::telemetry::millis;
 use crate::{model, provider, skill};
 
@@ -31,15 +32,17 @@ fn provider_state(state: Option<&ProviderState>) -> (String, Option<String>) {
 // === impl Skill ===
 
 impl Skill {
-    /// One skill as it stands.
-    pub fn of(status: &skill::Status) -> Self {
+    /// One skill as it stands, with what is written down of it.
+    pub fn of(status: &skill::Status, entry: Option<&Entry>) -> Self {
+        // One that rests does not say its version itself.
+        let written = entry.and_then(Entry::active_version).filter(|_| status.version.is_empty());
         let problem = match &status.state {
-            skill::State::Failed(reason) => Some(reason.clone()),
+            skill::State::Failed(reason) | skill::State::Quarantined(reason) => Some(reason.clone()),
             _ => None,
         };
         Self {
             name: status.name.to_string(),
-            version: status.version.clone(),
+            version: written.map_or_else(|| status.version.clone(), |it| it.version.clone()),
             description: status.description.clone(),
             state: status.state.as_str().to_owned(),
             problem,
@@ -48,6 +51,7 @@ impl Skill {
             denied: status.denied.iter().map(ToString::to_string).collect(),
             last_error: status.last_error.clone(),
             source: status.source.to_string(),
+            waits: entry.and_then(|it| it.pending.as_ref()).map(|it| it.version.clone()),
         }
     }
 }

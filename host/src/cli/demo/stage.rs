@@ -197,7 +197,9 @@ fn check_skills(gateway: &Running) -> anyhow::Result<()> {
     let swapper = statuses.iter().find(|status| status.name.as_str() == "model-swapper");
     match swapper.map(|status| &status.state) {
         Some(crate::skill::State::Active) => Ok(()),
-        Some(crate::skill::State::Failed(why)) => bail!("the bundled skill model-swapper {why}"),
+        Some(crate::skill::State::Failed(why) | crate::skill::State::Quarantined(why)) => {
+            bail!("the bundled skill model-swapper {why}")
+        }
         _ => bail!("this build has no skill model-swapper"),
     }
 }
@@ -210,6 +212,7 @@ fn configured(name: &str, provider: Provider, data_dir: &Path) -> Config {
         residency: crate::residency::Config::default(),
     };
     Config {
+        command_prefix: "/".to_owned(),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         data_dir: data_dir.to_path_buf(),
         file: None,

@@ -1,42 +1,22 @@
 //! The skills: which are in use, which cannot be, what they miss. Asked of the running gateway, or loaded here as it would
 //! load them, in the same sandbox and with nothing behind their capabilities.
 
-use std::sync::Arc;
-
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-
 use super::finding::Finding;
+use crate::admin::keeper::Keeper;
 use crate::admin::view::Skill;
-use crate::capability::{self, Code, models::Models, residency};
+use crate::app;
 use crate::config::Config;
-use crate::model::Directory;
-use crate::skill::{Bundled, Delegates, Skills};
+use crate::skill::{Delegates, Skills};
 
 const ABOUT: &str = "skills";
 
-/// Nothing is behind the capabilities while skills are only looked at.
-struct Nothing;
-
-impl Models for Nothing {
-    fn directory(&self) -> Arc<Directory> {
-        Arc::default()
-    }
-}
-
-impl residency::Residency for Nothing {
-    fn wish(&self, _: residency::Wish) -> BoxFuture<'static, Result<residency::Standing, capability::Error>> {
-        async { Err(capability::Error::new(Code::Unavailable, "the gateway is not running")) }.boxed()
-    }
-}
-
 /// Loads them as the gateway would.
 pub(super) async fn load(config: &Config) -> anyhow::Result<Vec<Skill>> {
-    let delegates = Delegates { models: Arc::new(Nothing), residency: Arc::new(Nothing) };
-    let bundled: Vec<Bundled> =
-        pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect();
-    let (skills, _housekeeping) = Skills::start(config.skills.clone(), delegates, &bundled).await?;
-    Ok(skills.statuses().iter().map(Skill::of).collect())
+    // Looking makes nothing: where no skill was ever installed there is no store.
+    let store = config.skills.store.clone().filter(|store| store.exists());
+    let config = crate::skill::Config { store, ..config.skills.clone() };
+    let (skills, _housekeeping) = Skills::start(config, Delegates::nowhere(), &app::bundled()).await?;
+    Ok(Keeper::new(skills).list().await)
 }
 
 /// What their state means.
@@ -54,20 +34,48 @@ pub(super) fn judge(skills: &[Skill]) -> Vec<Finding> {
 }
 
 fn one(skill: &Skill) -> Vec<Finding> {
-    let Skill { name, version, source, .. } = skill;
+    let Skill { name, version, .. } = skill;
     let table = format!("`[skills.{name}]`");
-    match skill.state.as_str() {
-        "disabled" => return vec![Finding::ok(ABOUT, format!("{name} is switched off in {table}"))],
-        "failed" => {
-            let why = skill.problem.as_deref().unwrap_or("cannot be used");
-            let mend = match source.as_str() {
-                "bundled" => format!("correct {table}, or switch it off there with `enabled = false`"),
-                file => format!("correct {table} or replace {file}"),
-            };
-            return vec![Finding::fail(ABOUT, format!("{name} {why}"), mend)];
+    let mut findings = match skill.state.as_str() {
+        "disabled" => {
+            let how = format!("`pointsman skill enable {name}`, or `enabled` in {table}, switches it on");
+            vec![Finding::ok(ABOUT, format!("{name} is switched off; {how}"))]
         }
-        _ => {}
-    }
+        "failed" | "quarantined" => vec![unusable(skill, &table)],
+        _ => in_use(skill, &table),
+    };
+    findings.extend(skill.waits.as_ref().map(|waiting| {
+        let message = format!("version {waiting} of {name} waits for approval: it asks for more than {version}");
+        let mend = format!(
+            "`pointsman skill show {name}` says what it asks for, `pointsman skill upgrade {name}` lets it serve"
+        );
+        Finding::warn(ABOUT, message, mend)
+    }));
+    findings
+}
+
+fn unusable(skill: &Skill, table: &str) -> Finding {
+    let Skill { name, state, source, .. } = skill;
+    let why = skill.problem.as_deref().unwrap_or("cannot be used");
+    let message = match state.as_str() {
+        "quarantined" => {
+            format!("{name} failed too often and is not asked any more: the last time, it {why}")
+        }
+        _ => format!("{name} {why}"),
+    };
+    let mend = match source.as_str() {
+        "bundled" => format!("correct {table}, or switch it off there with `enabled = false`"),
+        from if from.starts_with("installed") => format!(
+            "`pointsman skill show {name}` shows its versions; go back with `pointsman skill rollback {name}`, install a \
+             mended one, or correct {table}"
+        ),
+        file => format!("correct {table} or replace {file}"),
+    };
+    Finding::fail(ABOUT, message, mend)
+}
+
+fn in_use(skill: &Skill, table: &str) -> Vec<Finding> {
+    let Skill { name, version, source, .. } = skill;
     let mut findings = vec![Finding::ok(ABOUT, format!("{name} {version} is in use ({source})"))];
     if !skill.denied.is_empty() {
         let quoted: Vec<String> = skill.denied.iter().map(|it| format!("\"{it}\"")).collect();
@@ -78,7 +86,11 @@ fn one(skill: &Skill) -> Vec<Finding> {
         findings.push(Finding::warn(
             ABOUT,
             message,
-            format!("if you trust it with that, add {} to `grants` of {table}", quoted.join(", ")),
+            format!(
+                "if you trust it with that, `pointsman skill grant {name} {}`, or add {} to `grants` of {table}",
+                skill.denied.iter().map(|it| if it == "http" { "http=HOST" } else { it }).collect::<Vec<_>>().join(" "),
+                quoted.join(", ")
+            ),
         ));
     }
     if let Some(error) = &skill.last_error {
@@ -118,6 +130,18 @@ mod tests {
         let broken = Skill { problem: Some("is not WebAssembly".to_owned()), ..skill("failed") };
         let findings = judge(&[broken, skill("active")]);
         assert_eq!((findings[0].level, findings[0].message.as_str()), (Level::Fail, "x is not WebAssembly"));
+        let installed = Skill {
+            problem: Some("trapped".to_owned()),
+            source: "installed from /x.wasm".to_owned(),
+            waits: Some("2.0.0".to_owned()),
+            ..skill("quarantined")
+        };
+        let findings = judge(&[installed, skill("active")]);
+        let mends: Vec<_> = findings.iter().filter_map(|it| it.mend.as_deref()).collect();
+        assert!(findings[0].message.contains("failed too often"), "{findings:?}");
+        assert!(mends[0].contains("`pointsman skill rollback x`"), "{mends:?}");
+        assert!(findings[1].message.starts_with("version 2.0.0 of x waits"), "{findings:?}");
+        assert!(mends[1].contains("`pointsman skill upgrade x`"), "{mends:?}");
         let wanting = Skill {
             denied: vec!["http".to_owned(), "kv".to_owned()],
             last_error: Some("trapped".to_owned()),
@@ -131,5 +155,6 @@ mod tests {
         assert!(
             findings[1].mend.as_ref().unwrap().contains("add \"http\", \"kv\" to `grants` of `[skills.x]`")
         );
+        assert!(findings[1].mend.as_ref().unwrap().contains("`pointsman skill grant x http=HOST kv`"));
     }
 }

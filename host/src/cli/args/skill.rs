@@ -1,0 +1,257 @@
+//! What may be written after `pointsman skill`, `pointsman sessions` and `pointsman use`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::cli::skill::source::Source;
+use crate::grant::Grant;
+use crate::shelf::sign::PublicKey;
+
+/// `skill`
+#[derive(Debug, Subcommand)]
+pub enum Skill {
+    /// Install a skill from a file or an address, or a newer version of one
+    ///
+    /// First it is looked at, without running anything of it outside the sandbox: what it is, what it asks for, who signed
+    /// it. What it asks for and is not granted is asked for on a terminal, and denied elsewhere. A version that asks for
+    /// more than the one in use waits until it is approved, and that one goes on serving. A signature beside the file
+    /// (SOURCE.sig) is checked.
+    #[command(after_long_help = INSTALL_EXAMPLES)]
+    Install(Install),
+    /// List the skills: which are in use, what they may do, what is wrong with them
+    #[command(
+        after_long_help = "Examples:\n  pointsman skill list\n  pointsman skill list --json | jq -r '.skills[].name'"
+    )]
+    List,
+    /// Show all that is known of a skill: its grants, its versions, which of them waits for approval
+    #[command(after_long_help = "Examples:\n  pointsman skill show tool-router")]
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Switch a skill on again
+    #[command(after_long_help = "Examples:\n  pointsman skill enable tool-router")]
+    Enable {
+        /// Its name
+        name: String,
+    },
+    /// Switch a skill off; it stays installed
+    #[command(after_long_help = "Examples:\n  pointsman skill disable tool-router")]
+    Disable {
+        /// Its name
+        name: String,
+    },
+    /// Let a skill use more of what it asks for
+    ///
+    /// A version that only waited for this serves from then on.
+    #[command(after_long_help = GRANT_EXAMPLES)]
+    Grant(Granting),
+    /// Take back what a skill was granted; those calls then answer `denied`
+    ///
+    /// A bare `http` takes all its hosts along.
+    #[command(after_long_help = "Examples:\n  pointsman skill revoke tool-router residency")]
+    Revoke(Revoking),
+    /// Use a newer version: from SOURCE, or the one that waits for approval
+    #[command(after_long_help = UPGRADE_EXAMPLES)]
+    Upgrade(Upgrade),
+    /// Go back to the version that was in use before
+    ///
+    /// Once more goes further back. Installing the newer one again returns to it.
+    #[command(after_long_help = "Examples:\n  pointsman skill rollback tool-router")]
+    Rollback {
+        /// Its name
+        name: String,
+    },
+    /// Remove an installed skill with all its versions and grants
+    ///
+    /// A skill of that name that ships with the gateway serves again.
+    #[command(after_long_help = "Examples:\n  pointsman skill remove tool-router")]
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// Sign a component, so that others can see that it is yours
+    ///
+    /// Writes FILE.sig beside it. The signature counts for these bytes, installed under this name.
+    #[command(after_long_help = SIGN_EXAMPLES)]
+    Sign(Sign),
+    /// Ask a component about a table of cases, without a gateway and without installing it
+    ///
+    /// It runs in the same sandbox as ever, sees the models that the table names, and nothing that it asks for has an
+    /// effect. Exits with 1 where something is not as expected.
+    #[command(after_long_help = TEST_EXAMPLES)]
+    Test {
+        /// The component
+        component: PathBuf,
+        /// The table, in TOML
+        cases: PathBuf,
+    },
+    /// Say whose signatures count; without anything, list them
+    #[command(after_long_help = TRUST_EXAMPLES)]
+    Trust(Trust),
+}
+
+/// `skill install`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Install {
+    /// A file, or an https:// or http:// address
+    pub source: Source,
+    /// What it is to be called here [default: the file's name without .wasm]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How it is installed.
+    #[command(flatten)]
+    pub terms: Terms,
+}
+
+/// How a version comes into use.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Terms {
+    /// Grant this too, as in `models`, `residency=all`, `http=api.example.com`; several with commas, or repeated
+    #[arg(long = "grant", value_name = "GRANT", value_delimiter = ',')]
+    pub grants: Vec<Grant>,
+    /// Also a version that is older than the one in use, or was quarantined
+    #[arg(long)]
+    pub force: bool,
+    /// Ask nothing: use it although what it asks for is denied, beyond what --grant says
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `skill upgrade`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Upgrade {
+    /// Its name
+    pub name: String,
+    /// A file, or an https:// or http:// address [default: the version that waits for approval]
+    pub source: Option<Source>,
+    /// How it is installed.
+    #[command(flatten)]
+    pub terms: Terms,
+}
+
+/// `skill grant`, `skill revoke`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Granting {
+    /// The skill's name
+    pub name: String,
+    /// models, residency, residency=all, sessions, conversation, inference, kv, kv=SIZE, http=HOST, activity
+    #[arg(required = true, value_name = "GRANT", value_delimiter = ',')]
+    pub grants: Vec<Grant>,
+}
+
+/// `skill revoke`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Revoking {
+    /// The skill's name
+    pub name: String,
+    /// As it was granted; a bare `http`, `residency`, `inference` or `kv` is all of its grants
+    #[arg(required = true, value_name = "GRANT", value_delimiter = ',', value_parser = Grant::parse_all_of)]
+    pub grants: Vec<Grant>,
+}
+
+/// `skill sign`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Sign {
+    /// The component
+    pub file: PathBuf,
+    /// The file of the key to sign with; it is made where there is none
+    #[arg(long, value_name = "KEYFILE")]
+    pub key: PathBuf,
+    /// What it is to be called where it is installed [default: the file's name without .wasm]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// `skill trust`
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Trust {
+    /// What you call whose key it is
+    #[arg(requires = "key")]
+    pub signer: Option<String>,
+    /// The public key that `skill sign` printed: ed25519:…
+    pub key: Option<PublicKey>,
+    /// This signer's signatures count no longer
+    #[arg(long, value_name = "SIGNER", conflicts_with = "signer")]
+    pub remove: Option<String>,
+}
+
+/// `sessions`
+#[derive(Debug, Subcommand)]
+pub enum Sessions {
+    /// List the conversations: which model each uses, who decided that, when
+    #[command(
+        after_long_help = "Examples:\n  pointsman sessions list\n  pointsman sessions list --json | jq -r '.sessions[].session'"
+    )]
+    List,
+    /// Show one conversation
+    #[command(after_long_help = "Examples:\n  pointsman sessions show agent:main:telegram")]
+    Show {
+        /// Its key, as `sessions list` shows it
+        key: String,
+    },
+    /// Forget a conversation: its route, and the model that was picked for it
+    #[command(after_long_help = "Examples:\n  pointsman sessions reset agent:main:telegram")]
+    Reset {
+        /// Its key, as `sessions list` shows it
+        key: String,
+    },
+}
+
+/// `use`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Use {
+    /// The model's id, its key, the beginning of its name, or an alias; `default` returns to the default
+    pub model: String,
+    /// Only this conversation, as `sessions list` shows it [default: every one]
+    #[arg(long, value_name = "KEY")]
+    pub session: Option<String>,
+}
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  pointsman skill test my-router.wasm cases.toml
+
+A table:
+  [[models]]                  # what it sees; also: embedding, vision, tools, reasoning, remote, context, size_mib
+  id = \"lmstudio/acme/otter-8b\"
+  resident = true
+  [[cases]]                   # also: name, last_answer, media, tools, pinned, agent, requested
+  text = \"write me a poem\"
+  expect = { verdict = \"route\", model = \"otter\", says = \"poem\" }
+
+Verdicts: pass, amend, route, reply, refuse, fail.  At the top, also: settings, grants.";
+
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  pointsman skill install ./tool-router.wasm
+  pointsman skill install ./tool-router.wasm --grant models,residency
+  pointsman skill install https://example.com/skills/weather.wasm --grant http=api.example.com
+  pointsman skill install ./tool-router.wasm --yes          # what it asks for is denied, and it is used
+
+Works with and without a running gateway.";
+
+const GRANT_EXAMPLES: &str = "\
+Examples:
+  pointsman skill grant tool-router models
+  pointsman skill grant weather http=api.example.com kv=4MiB
+  pointsman skill grant janitor residency=lmstudio/acme/*";
+
+const UPGRADE_EXAMPLES: &str = "\
+Examples:
+  pointsman skill upgrade tool-router                       # the version that waits serves
+  pointsman skill upgrade tool-router --grant residency     # and is granted what it asks for
+  pointsman skill upgrade tool-router ./tool-router-2.wasm";
+
+const SIGN_EXAMPLES: &str = "\
+Examples:
+  pointsman skill sign tool-router.wasm --key ~/.pointsman.key
+
+Keep the key's file to yourself, and hand out the public key that is printed.";
+
+const TRUST_EXAMPLES: &str = "\
+Examples:
+  pointsman skill trust
+  pointsman skill trust acme ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+  pointsman skill trust --remove acme";

@@ -1,0 +1,281 @@
+//! Compiled code, kept so that a component is compiled once. It is native code: what is read here and run is believed to
+//! the last byte, so a file counts only with a code over its name and content made with a key that nobody else can read.
+//!
+//! A cache and no more: whatever is wrong with a file, it is removed, logged and compiled again; whatever is wrong with the
+//! folder or the key, nothing is kept. Bounded by [`COMPILED_BYTES_MAX`] and [`ENTRY_BYTES_MAX`]; what is oldest goes first.
+//!
+//! What is in a file, and whether it still fits the engine, is its reader's business: deserialising is not done here.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use hmac::{Hmac, Mac as _};
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use sha2::Sha256;
+
+use super::digest::Digest;
+use super::disk::{self, DiskError, Readers};
+
+/// The cache. One that cannot be used finds and keeps nothing.
+pub struct Compiled(Option<Opened>);
+
+/// What code was compiled from, with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheKey {
+    /// The component.
+    pub component: Digest,
+    /// The engine's hash over its version and settings.
+    pub engine: u64,
+    /// Whatever else makes a difference.
+    pub extra: String,
+}
+
+/// Bytes of all that is kept: a hundred skills with a big guest or two among them.
+pub const COMPILED_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes of one entry. A Python guest of 18 MiB compiles to about 80.
+pub const ENTRY_BYTES_MAX: u64 = 256 << 20;
+
+const KEY_BYTES: usize = 32;
+const KEY_FILE: &str = "key";
+const EXTENSION: &str = "cwasm";
+
+/// Bytes of the code before the payload.
+const CODE_BYTES: usize = 32;
+
+/// What an entry's name is made of begins with this; the next form of entries gets another one.
+const DOMAIN: &[u8] = b"pointsman compiled 1\n";
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// The cache in this folder, which is made where there is none. One that others can get at is not used, which is
+    /// logged with what mends it.
+    pub fn open(folder: &Path) -> Self {
+        Self::open_within(folder, COMPILED_BYTES_MAX)
+    }
+
+    fn open_within(folder: &Path, bytes_max: u64) -> Self {
+        let opened = Opened::open(folder, bytes_max);
+        Self(opened.inspect_err(|why| tracing::warn!("compiled skills are not kept: {why}")).ok())
+    }
+
+    /// Whether anything is kept.
+    pub fn is_usable(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What was put under this key, to the last byte.
+    pub fn get(&self, key: &CacheKey) -> Option<Vec<u8>> {
+        let opened = self.0.as_ref()?;
+        let path = opened.path(key);
+        match opened.read(key, &path) {
+            Ok(payload) => Some(payload),
+            Err(Unread::Absent) => None,
+            Err(Unread::Disk(error)) => {
+                tracing::warn!("compiled code {} cannot be read: {error}", path.display());
+                None
+            }
+            Err(Unread::Foreign(why)) => {
+                tracing::warn!("compiled code {} {why}: it is removed and compiled again", path.display());
+                self.remove(key);
+                None
+            }
+        }
+    }
+
+    /// Keeps compiled code, in the place of what was there under this key. What cannot be kept is logged.
+    pub fn put(&self, key: &CacheKey, payload: &[u8]) {
+        let Some(opened) = &self.0 else { return };
+        if let Err(error) = opened.put(key, payload) {
+            tracing::warn!("compiled code is not kept: {error}");
+        }
+    }
+
+    /// Drops what was put under this key: for whoever finds that it does not fit the engine.
+    pub fn remove(&self, key: &CacheKey) {
+        let Some(opened) = &self.0 else { return };
+        if let Err(error) = disk::remove(&opened.path(key)) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Removes what crashes left; how many files that were.
+    pub(super) fn sweep(&self) -> Result<usize, DiskError> {
+        self.0.as_ref().map_or(Ok(0), |opened| disk::sweep(&opened.folder))
+    }
+}
+
+// === impl CacheKey ===
+
+impl CacheKey {
+    /// The name of its file. The first two parts are of one length, so no two keys run together to the same text.
+    fn name(&self) -> String {
+        let engine = self.engine.to_be_bytes();
+        let parts = [DOMAIN, self.component.as_bytes(), &engine, self.extra.as_bytes()];
+        Digest::of(&parts.concat()).hex()
+    }
+}
+
+/// A cache that can be used.
+struct Opened {
+    folder: PathBuf,
+    /// The code of nothing yet, with the key in it.
+    keyed: Hmac<Sha256>,
+    bytes_max: u64,
+}
+
+/// Why there is no compiled code.
+enum Unread {
+    /// Nothing was put, or it had to make room.
+    Absent,
+    /// The disk does not give it.
+    Disk(io::Error),
+    /// It is not what was put.
+    Foreign(&'static str),
+}
+
+/// Why nothing is kept.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error("{} is {fault}; remove it, and it is made anew", path.display())]
+    Exposed { path: PathBuf, fault: &'static str },
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(String),
+    #[error("the key cannot be used")]
+    Key,
+}
+
+// === impl Opened ===
+
+impl Opened {
+    fn open(folder: &Path, bytes_max: u64) -> Result<Self, OpenError> {
+        // Only a new folder is given its mode: in one that was open until now, anybody may have put something.
+        if fs::symlink_metadata(folder).is_err() {
+            disk::make_folder(folder)?;
+        }
+        check_private(folder, fs::Metadata::is_dir)?;
+        let path = folder.join(KEY_FILE);
+        let key = match read_key(&path)? {
+            Some(key) => key,
+            None => make_key(&path)?,
+        };
+        let keyed = Hmac::new_from_slice(&key).map_err(|_| OpenError::Key)?;
+        Ok(Self { folder: folder.to_owned(), keyed, bytes_max })
+    }
+
+    fn path(&self, key: &CacheKey) -> PathBuf {
+        self.folder.join(key.name()).with_extension(EXTENSION)
+    }
+
+    /// The code over an entry. Names are of one length, so name and payload do not run together.
+    fn code(&self, key: &CacheKey, payload: &[u8]) -> Hmac<Sha256> {
+        self.keyed.clone().chain_update(key.name()).chain_update(payload)
+    }
+
+    fn read(&self, key: &CacheKey, path: &Path) -> Result<Vec<u8>, Unread> {
+        let mut file = File::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Unread::Absent,
+            _ => Unread::Disk(error),
+        })?;
+        let mut code = [0; CODE_BYTES];
+        file.read_exact(&mut code).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Unread::Foreign("is cut off"),
+            _ => Unread::Disk(error),
+        })?;
+        let mut payload = Vec::new();
+        file.take(ENTRY_BYTES_MAX + 1).read_to_end(&mut payload).map_err(Unread::Disk)?;
+        if payload.len() as u64 > ENTRY_BYTES_MAX {
+            return Err(Unread::Foreign("is too big"));
+        }
+        match self.code(key, &payload).verify_slice(&code) {
+            Ok(()) => Ok(payload),
+            Err(_) => Err(Unread::Foreign("is not what this gateway put there")),
+        }
+    }
+
+    fn put(&self, key: &CacheKey, payload: &[u8]) -> Result<(), DiskError> {
+        let path = self.path(key);
+        if payload.len() as u64 > ENTRY_BYTES_MAX {
+            tracing::warn!("compiled code of {} bytes is not kept: it is too big", payload.len());
+            return Ok(());
+        }
+        let code = self.code(key, payload).finalize().into_bytes();
+        disk::put(&path, &[&code, payload], Readers::Owner)?;
+        self.make_room(&path)
+    }
+
+    /// Removes the oldest entries until the rest may stay. The one that was just put stays, whatever the clock says.
+    fn make_room(&self, new: &Path) -> Result<(), DiskError> {
+        let mut entries: Vec<(SystemTime, PathBuf, u64)> = Vec::new();
+        for path in disk::list(&self.folder)? {
+            // One that another process has just removed takes no room.
+            if let Ok(metadata) = fs::metadata(&path)
+                && path.extension().is_some_and(|it| it == EXTENSION)
+            {
+                let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                entries.push((modified, path, metadata.len()));
+            }
+        }
+        entries.sort();
+        let mut bytes: u64 = entries.iter().map(|(_, _, bytes)| bytes).sum();
+        for (_, path, entry_bytes) in entries {
+            if bytes <= self.bytes_max {
+                break;
+            }
+            if path != new {
+                disk::remove(&path)?;
+                bytes = bytes.saturating_sub(entry_bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The key in a file that nobody else can read; none where there is none, or something else.
+fn read_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, OpenError> {
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(None);
+    }
+    check_private(path, fs::Metadata::is_file)?;
+    let key = disk::read(path, KEY_BYTES as u64)?.and_then(|bytes| bytes.try_into().ok());
+    if key.is_none() {
+        tracing::warn!("{} is no key: a new one is made, and all skills are compiled again", path.display());
+    }
+    Ok(key)
+}
+
+fn make_key(path: &Path) -> Result<[u8; KEY_BYTES], OpenError> {
+    let mut key = [0; KEY_BYTES];
+    OsRng.try_fill_bytes(&mut key).map_err(|error| OpenError::Random(error.to_string()))?;
+    disk::put(path, &[&key], Readers::Owner)?;
+    Ok(key)
+}
+
+/// The path itself, not what it links to, is of this kind, this user's, and closed to everybody else.
+fn check_private(path: &Path, is_kind: fn(&fs::Metadata) -> bool) -> Result<(), OpenError> {
+    let metadata = fs::symlink_metadata(path).map_err(DiskError::of(path, "read"))?;
+    let exposed = |fault| Err(OpenError::Exposed { path: path.to_owned(), fault });
+    if !is_kind(&metadata) {
+        return exposed("not what it should be");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return exposed("another user's");
+        }
+        if metadata.mode() & 0o077 != 0 {
+            return exposed("open to others");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

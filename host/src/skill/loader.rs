@@ -1,0 +1,172 @@
+//! From a name to a skill that can be asked: which of its components counts (one that was installed, a file in the folder,
+//! one that ships with the gateway), and under which of the user's conditions.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::bundle::Bundled;
+use super::engine::Engine;
+use super::generation::Active;
+use super::housekeeping::Alarms;
+use super::load::{self, Interfaces, LoadError, Order};
+use super::pool::{Pool, Refills, Reuse};
+use super::status::{Source, State, Status};
+use super::{Activation, SkillConfig, folder};
+use crate::capability::{Delegates, Limits};
+use crate::grant::Grant;
+use crate::id::SkillName;
+use crate::shelf::Digest;
+use crate::shelf::Shelf;
+use crate::shelf::lock::Lock;
+
+/// A component, and where it is from.
+pub(super) struct File {
+    pub(super) name: SkillName,
+    pub(super) source: Source,
+    pub(super) wasm: Result<Vec<u8>, LoadError>,
+    /// Of an installed one.
+    pub(super) digest: Option<Digest>,
+}
+
+/// Loads skills under the user's conditions.
+pub(super) struct Loader {
+    pub(super) engine: Arc<Engine>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) delegates: Delegates,
+    pub(super) configured: BTreeMap<String, SkillConfig>,
+    pub(super) refills: Refills,
+    pub(super) alarms: Alarms,
+    /// Counts loads.
+    pub(super) loads: AtomicU64,
+    pub(super) shelf: Option<Arc<Shelf>>,
+    pub(super) folder: Option<PathBuf>,
+    pub(super) bundled: Vec<Bundled>,
+}
+
+// === impl Loader ===
+
+impl Loader {
+    /// Every name there is: what is installed, what lies in the folder, what ships with the gateway.
+    pub(super) async fn names(&self, lock: &Lock) -> Vec<SkillName> {
+        let mut names: Vec<SkillName> = lock.entries().map(|(name, _)| name.clone()).collect();
+        if let Some(folder) = &self.folder {
+            names.extend(folder::names(folder).await);
+        }
+        names.extend(self.bundled.iter().map(|it| SkillName::new(it.name)));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The component that counts for this name; none where there is none.
+    pub(super) async fn file(&self, name: &SkillName, lock: &Lock) -> Option<File> {
+        if let Some(file) = self.installed(name, lock).await {
+            return Some(file);
+        }
+        if let Some(folder) = &self.folder
+            && let Some(file) = folder::read(folder, name).await
+        {
+            return Some(file);
+        }
+        self.bundled.iter().find(|it| it.name == name.as_str()).map(Bundled::file)
+    }
+
+    async fn installed(&self, name: &SkillName, lock: &Lock) -> Option<File> {
+        let version = lock.entry(name)?.active_version()?;
+        let (digest, shelf) = (version.digest, self.shelf.clone()?);
+        let read = tokio::task::spawn_blocking(move || shelf.get(&digest)).await;
+        let wasm = match read {
+            Ok(Ok(wasm)) => Ok(wasm),
+            Ok(Err(error)) => Err(LoadError::Shelf(error.to_string())),
+            Err(_) => Err(LoadError::Shelf("reading it crashed".to_owned())),
+        };
+        let source = Source::Installed(version.source.clone());
+        Some(File { name: name.clone(), source, wasm, digest: Some(digest) })
+    }
+
+    /// The skill, or the status that says why there is none.
+    pub(super) async fn load(&self, file: File, lock: &Lock) -> Result<Active, Box<Status>> {
+        let entry = lock.entry(&file.name);
+        let config = self.configured.get(file.name.as_str()).cloned().unwrap_or_default();
+        let is_off = config.activation == Activation::Disabled || entry.is_some_and(|entry| !entry.enabled);
+        if is_off {
+            return Err(Box::new(Status::resting(file.name, State::Disabled, file.source)));
+        }
+        let granted = entry.and_then(|entry| entry.granted());
+        let grants = grants(&config, granted, &file.source);
+        let (name, source, wasm) = (file.name.clone(), file.source.clone(), file.wasm.as_ref().ok().cloned());
+        let error = match self.load_with(file, grants, config).await {
+            Ok(active) => return Ok(active),
+            Err(error) => error,
+        };
+        tracing::warn!(skill = %name, source = %source, "the skill is not used: it {error}");
+        let failed = Status::resting(name, State::Failed(error.to_string()), source);
+        // When it would run is known even of one that fails: what was to guard is not done without.
+        let read = match wasm {
+            Some(wasm) => self.interfaces(wasm).await.map(|interfaces| interfaces.hooks),
+            None => None,
+        };
+        let written =
+            || entry.and_then(|it| it.active_version()).map(|it| Interfaces::hooks_named(&it.hooks));
+        Err(Box::new(Status { hooks: read.or_else(written).unwrap_or_default(), ..failed }))
+    }
+
+    /// What a component imports and exports; none where that cannot be read.
+    pub(super) async fn interfaces(&self, wasm: Vec<u8>) -> Option<Interfaces> {
+        load::interfaces(&self.engine, self.shelf.clone(), wasm).await
+    }
+
+    /// The skill, with these grants.
+    pub(super) async fn load_with(
+        &self,
+        file: File,
+        grants: Option<Vec<Grant>>,
+        config: SkillConfig,
+    ) -> Result<Active, LoadError> {
+        let File { name, source, wasm, digest } = file;
+        let order = Order { name: name.clone(), wasm: wasm?, grants, settings: config.settings };
+        let loaded =
+            load::load(&self.engine, &self.limits, &self.delegates, self.shelf.clone(), order).await?;
+        let reuse = if loaded.manifest.reusable { Reuse::Warm } else { Reuse::Fresh };
+        let identity = loaded.blueprint.identity.clone();
+        Ok(Active {
+            name,
+            priority: config.priority.unwrap_or(loaded.manifest.priority),
+            on_failure: config.on_failure,
+            manifest: loaded.manifest,
+            imports: loaded.interfaces.imports,
+            hooks: loaded.interfaces.hooks,
+            commands: loaded.commands,
+            identity,
+            pool: Pool::new(loaded.blueprint, reuse, loaded.first, self.refills.clone()),
+            source,
+            digest,
+            last_error: std::sync::Mutex::default(),
+            load: self.loads.fetch_add(1, Ordering::Relaxed),
+            failures: AtomicU32::default(),
+            alarms: self.alarms.clone(),
+        })
+    }
+
+    /// A misspelt name in the configuration would otherwise just do nothing.
+    pub(super) fn warn_of_unknown(&self, names: &[SkillName]) {
+        for name in self.configured.keys() {
+            if !names.iter().any(|it| it.as_str() == name) {
+                tracing::warn!("`[skills.{name}]` names no skill that is installed");
+            }
+        }
+    }
+}
+
+/// What the user grants: as configured, else as granted by hand, else what goes without saying.
+fn grants(config: &SkillConfig, granted: Option<Vec<Grant>>, source: &Source) -> Option<Vec<Grant>> {
+    match (&config.grants, granted, source) {
+        (Some(configured), ..) => Some(configured.clone()),
+        (None, Some(granted), _) => Some(granted),
+        // All that it imports.
+        (None, None, Source::Bundled) => None,
+        (None, None, Source::File(_) | Source::Installed(_)) => Some(Vec::new()),
+    }
+}
