@@ -7,6 +7,7 @@ pub mod args;
 pub mod client;
 pub mod output;
 
+mod activity;
 mod check;
 mod demo;
 mod doctor;
@@ -91,6 +92,7 @@ async fn command(args: Args) -> anyhow::Result<Success> {
         Command::Sessions(sessions) => sessions::run(&global, sessions, &mut output).await,
         Command::Use(order) => sessions::pick(&global, order, &mut output).await,
         Command::Why { request } => why::run(&global, request.as_deref(), &mut output).await,
+        Command::Activity(args) => activity::run(&global, &args, &mut output).await,
         Command::Config(args::Config::Check(file)) => {
             check::run(&global, file.config.as_deref(), &mut output)
         }

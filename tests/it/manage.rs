@@ -9,6 +9,7 @@ use lmstudio_emulator::Emulator;
 use pointsman_tests::guests::guest;
 use pointsman_tests::world::{OTHER, lmstudio};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::binary::{Ended, Place, Serving, in_time};
 
@@ -326,4 +327,26 @@ async fn people_pick_models_and_see_conversations() {
     assert_eq!(desk.json(&["sessions", "list"]).await["picked_for_all"], json!(other));
     desk.json(&["use", "default"]).await;
     assert_eq!(desk.json(&["sessions", "list"]).await, json!({"picked_for_all": null, "sessions": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_is_told_as_it_happens() {
+    let gateway = Gateway::start(Place::new()).await;
+    gateway.ask("before anybody looks").await;
+    let variables = [("POINTSMAN_URL", gateway.desk.url.as_deref().unwrap())];
+    let mut follow = gateway.desk.place.command("pointsman", &["activity", "--follow", "--json"], &variables);
+    let mut follow = follow.spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut next = async || -> Value {
+        let line = in_time("nothing is told", "activity", lines.next_line()).await.unwrap().unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    let first = next().await;
+    gateway.ask("while somebody looks").await;
+    let second = next().await;
+    assert_ne!(first["request"], second["request"]);
+    assert_eq!((&first["status"], &second["session"]), (&json!(200), &first["session"]));
+    follow.kill().await.unwrap();
+    let all = gateway.desk.text(&["activity", "--limit", "1"]).await;
+    assert!(all.lines().count() == 1 && all.contains(second["request"].as_str().unwrap()), "{all}");
 }

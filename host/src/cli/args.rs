@@ -113,10 +113,30 @@ pub enum Command {
         /// The request's id
         request: Option<String>,
     },
+    /// See what the gateway has been doing, a line a request
+    #[command(after_long_help = ACTIVITY_EXAMPLES)]
+    Activity(Activity),
     /// Work on the configuration
     #[command(subcommand)]
     Config(Config),
 }
+
+/// `activity`
+#[derive(Debug, ClapArgs)]
+pub struct Activity {
+    /// Go on, and print each request when it has ended
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How many of the last requests to begin with; the gateway remembers 1000
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub limit: usize,
+}
+
+const ACTIVITY_EXAMPLES: &str = "\
+Examples:
+  pointsman activity
+  pointsman activity --follow
+  pointsman activity --follow --json | jq -r '.model'";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
