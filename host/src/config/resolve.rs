@@ -318,6 +318,39 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_skills_that_nobody_can_mean_are_refused() {
+        let times = ["hook_cpu", "configure_cpu", "wall_clock", "wall_clock_asking", "instance_wait"];
+        let sizes = [
+            "memory_bytes_max",
+            "table_elements_max",
+            "transfer_bytes_max",
+            "host_calls_max",
+            "log_lines_max",
+            "log_bytes_max",
+            "reuse_max",
+            "reuse_growth_bytes_max",
+            "instances_max",
+            "warm_max",
+        ];
+        let is_refused = |key: &str, value: &str| {
+            check(&format!("[limits.skills]\n{key} = {value}"), &Env::default()).is_err()
+        };
+        for key in times {
+            assert!(!is_refused(key, "\"60s\""), "{key}");
+            for value in ["\"0s\"", "\"-1s\"", "\"soon\"", "-1", "true"] {
+                assert!(is_refused(key, value), "{key} = {value}");
+            }
+        }
+        for key in sizes {
+            assert!(!is_refused(key, "1000"), "{key}");
+            for value in ["0", "-1", "\"much\"", "1.5", "true"] {
+                assert!(is_refused(key, value), "{key} = {value}");
+            }
+        }
+        assert!(is_refused("memory_bytes_max", "4294967297"), "more than a guest can address");
+    }
+
+    #[test]
     fn no_time_at_all_is_refused() {
         let keys = check(
             "[limits]\nanswer_timeout = \"0s\"\nbody_timeout = \"0s\"\nstream_grace = \"0s\"",
