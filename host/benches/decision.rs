@@ -117,8 +117,10 @@ impl<'a> Step<'a> {
 // === The skills and what they see ===
 
 fn skills(runtime: &Runtime, limits: Limits) -> Arc<Generation> {
-    let bundled: Vec<_> =
-        pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect();
+    let bundled: Vec<_> = pointsman_skills::SKILLS
+        .iter()
+        .map(|skill| Bundled { name: skill.name, wasm: Bytes::from_static(skill.wasm) })
+        .collect();
     let delegates = Delegates { models: Arc::new(House), residency: Arc::new(House), ..Delegates::nowhere() };
     let config = Config { limits, ..Config::default() };
     let (skills, housekeeping) =

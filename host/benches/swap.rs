@@ -13,6 +13,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pointsman::id::SkillName;
 use pointsman::skill::{Bundled, Config, Delegates, Offer, Skills};
 use tokio::runtime::Runtime;
@@ -50,7 +51,7 @@ fn offer(skill: &str) -> Offer {
         pointsman_skills::SKILLS.iter().find(|it| it.name == skill).expect("it ships with the gateway");
     Offer {
         name: SkillName::new("policy"),
-        wasm: found.wasm.to_vec(),
+        wasm: Bytes::from_static(found.wasm),
         source: skill.to_owned(),
         signature: None,
         grants: Vec::new(),
@@ -61,8 +62,10 @@ fn offer(skill: &str) -> Offer {
 
 /// The skills of a gateway with this store.
 async fn open(folder: &Path) -> Arc<Skills> {
-    let bundled: Vec<_> =
-        pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect();
+    let bundled: Vec<_> = pointsman_skills::SKILLS
+        .iter()
+        .map(|skill| Bundled { name: skill.name, wasm: Bytes::from_static(skill.wasm) })
+        .collect();
     let config = Config { store: Some(folder.join("store")), ..Config::default() };
     Skills::start(config, Delegates::nowhere(), &bundled).await.expect("the skills start").0
 }

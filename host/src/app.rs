@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use http::{HeaderValue, Uri};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -160,7 +161,10 @@ async fn skills(
 
 /// The skills that ship with the gateway.
 pub fn bundled() -> Vec<Bundled> {
-    pointsman_skills::SKILLS.iter().map(|skill| Bundled { name: skill.name, wasm: skill.wasm }).collect()
+    pointsman_skills::SKILLS
+        .iter()
+        .map(|skill| Bundled { name: skill.name, wasm: Bytes::from_static(skill.wasm) })
+        .collect()
 }
 
 /// The data path's client; the hop header names this gateway by its address and a random number.

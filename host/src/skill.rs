@@ -119,8 +119,6 @@ pub struct Skills {
     loader: Loader,
     /// One change at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
-    /// What is written down, as of the last change.
-    known: ArcSwap<Lock>,
     events: EventSender,
 }
 
@@ -172,7 +170,6 @@ impl Skills {
             resting: ArcSwap::default(),
             loader,
             changing: Arc::default(),
-            known: ArcSwap::default(),
             events,
         });
         skills.load_all().await;
@@ -199,7 +196,6 @@ impl Skills {
         self.loader.warn_of_unknown(&names);
         let unguarded = self.unguarded(&lock, &active, &resting);
         let generation = Generation::new(1, active, unguarded);
-        self.known.store(Arc::new(lock));
         self.resting.store(Arc::new(resting));
         self.current.store(Arc::new(generation));
     }
@@ -215,8 +211,7 @@ impl Skills {
         let mut first: Option<Box<Status>> = None;
         loop {
             let Some(file) = self.loader.file(name, &lock).await else {
-                let last = lock.entry(name).and_then(|entry| entry.versions.last());
-                return last.map(|version| Err(Box::new(Status::of_version(name, version))));
+                return Status::of_last(name, &lock).map(|status| Err(Box::new(status)));
             };
             let is_installed = file.digest.is_some();
             match self.loader.load(file, &lock).await {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use pointsman::id::{ModelId, SkillName};
 use pointsman::skill::{
     Config, Delegates, FAILURES_MAX, Inquiry, Installed, ManageError, Offer, OnFailure, SkillConfig, Skills,
@@ -44,7 +45,7 @@ fn policy() -> SkillName {
 fn offer(guest_name: &str) -> Offer {
     Offer {
         name: policy(),
-        wasm: guest(guest_name),
+        wasm: guest(guest_name).into(),
         source: format!("{guest_name}.wasm"),
         signature: None,
         grants: Vec::new(),
@@ -100,7 +101,7 @@ async fn a_bad_candidate_changes_nothing() {
         let error = skills.install(offer(guest_name)).await.unwrap_err().to_string();
         assert!(error.contains(reason), "{guest_name}: {error}");
     }
-    let garbage = Offer { wasm: b"garbage".to_vec(), ..offer("policy-2") };
+    let garbage = Offer { wasm: Bytes::from_static(b"garbage"), ..offer("policy-2") };
     assert!(skills.install(garbage).await.unwrap_err().to_string().contains("is not WebAssembly"));
     let nameless = Offer { name: SkillName::new("../policy"), ..offer("policy-2") };
     assert!(matches!(skills.install(nameless).await, Err(ManageError::Name(_))));
@@ -377,7 +378,7 @@ async fn an_installed_guard_is_never_done_without() {
     let (skills, housekeeping) = shop.open().await;
     let guard = || Offer { name: SkillName::new("guards"), ..offer("guards") };
     // A version that guards nothing came before it.
-    skills.install(Offer { wasm: guest("policy-1"), ..guard() }).await.unwrap();
+    skills.install(Offer { wasm: guest("policy-1").into(), ..guard() }).await.unwrap();
     skills.install(Offer { approve: true, ..guard() }).await.unwrap();
     let narrowed = async |skills: &Arc<Skills>, text: &str| {
         let models = vec![ModelId::of("lmstudio", "acme/otter-8b")];

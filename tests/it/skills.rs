@@ -115,7 +115,7 @@ impl Setup {
     pub(crate) fn component(mut self, name: &'static str, wasm: Vec<u8>) -> Self {
         let priority = Some(self.bundled.len() as i32);
         self.config.skills.insert(name.to_owned(), SkillConfig { priority, ..SkillConfig::default() });
-        self.bundled.push(Bundled { name, wasm: wasm.leak() });
+        self.bundled.push(Bundled { name, wasm: wasm.into() });
         self
     }
 

@@ -176,7 +176,7 @@ impl Terms {
             body.map_err(|rejection| Failure::no_component(rejection.status(), &rejection.body_text()))?;
         Ok(Offer {
             name: SkillName::new(name),
-            wasm: body.into(),
+            wasm: body,
             source: self.source.unwrap_or_else(|| "the admin API".to_owned()),
             signature,
             grants: self.grants,

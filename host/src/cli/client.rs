@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -45,7 +46,7 @@ enum Body {
     None,
     Json(Vec<u8>),
     /// A component, and a header that belongs to it.
-    Component(Vec<u8>, Option<(&'static str, String)>),
+    Component(Bytes, Option<(&'static str, String)>),
 }
 
 /// How long to wait for an answer.
@@ -129,7 +130,7 @@ impl Client {
     pub async fn post_component<T: DeserializeOwned>(
         &self,
         path: &str,
-        wasm: Vec<u8>,
+        wasm: Bytes,
         header: Option<(&'static str, String)>,
     ) -> anyhow::Result<T> {
         self.ask(Method::POST, path, Body::Component(wasm, header), Patience::Long).await
@@ -139,7 +140,7 @@ impl Client {
     pub async fn put_component<T: DeserializeOwned>(
         &self,
         path: &str,
-        wasm: Vec<u8>,
+        wasm: Bytes,
         header: Option<(&'static str, String)>,
     ) -> anyhow::Result<T> {
         self.ask(Method::PUT, path, Body::Component(wasm, header), Patience::Long).await

@@ -1,16 +1,18 @@
 //! Skills that ship with the gateway, embedded in it. They are ordinary components: only where they are from differs.
 
+use bytes::Bytes;
+
 use super::loader::File;
 use super::status::Source;
 use crate::id::SkillName;
 
 /// A component that is part of the binary.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bundled {
     /// The name it goes by.
     pub name: &'static str,
     /// The component.
-    pub wasm: &'static [u8],
+    pub wasm: Bytes,
 }
 
 // === impl Bundled ===
@@ -20,7 +22,7 @@ impl Bundled {
         File {
             name: SkillName::new(self.name),
             source: Source::Bundled,
-            wasm: Ok(self.wasm.to_vec()),
+            wasm: Ok(self.wasm.clone()),
             digest: None,
         }
     }

@@ -14,6 +14,7 @@ use wasmtime::{Store, Trap};
 
 use super::engine::{Engine, Slot};
 use super::text::{SHOWN_BYTES_MAX, shown};
+use super::ticker::Running;
 use crate::capability::bindings::{command_hook, event_hook, guard_hook, lifecycle, request_hook, types};
 use crate::capability::{Allowance, LastWords, Limits, Overstep, Phase, Sandbox, Subject};
 
@@ -37,6 +38,13 @@ pub(super) struct Hooks {
     pub(super) guard: Option<guard_hook::Guest>,
     pub(super) command: Option<command_hook::Guest>,
     pub(super) event: Option<event_hook::Guest>,
+}
+
+/// What holds for one call.
+struct Bounds {
+    cpu: Duration,
+    wall_clock: Duration,
+    _running: Running,
 }
 
 /// Why a call into a guest came to nothing; a fragment that follows the skill's name.
@@ -86,19 +94,16 @@ pub enum CallError {
 
 impl Instance {
     pub(super) async fn describe(&mut self) -> Result<lifecycle::Manifest, CallError> {
-        let (cpu, limit) = (self.limits.configure_cpu, self.limits.wall_clock);
-        self.begin(Phase::Setup, cpu);
-        let _running = self.engine.running();
-        let done = timeout(limit, self.hooks.lifecycle.call_describe(&mut self.store)).await;
-        self.finish(done, cpu, limit)
+        let bounds = self.begin_setup();
+        let done = timeout(bounds.wall_clock, self.hooks.lifecycle.call_describe(&mut self.store)).await;
+        self.finish(done, &bounds)
     }
 
     pub(super) async fn configure(&mut self, settings: &str) -> Result<(), CallError> {
-        let (cpu, limit) = (self.limits.configure_cpu, self.limits.wall_clock);
-        self.begin(Phase::Setup, cpu);
-        let _running = self.engine.running();
-        let done = timeout(limit, self.hooks.lifecycle.call_configure(&mut self.store, settings)).await;
-        self.finish(done, cpu, limit)?.map_err(CallError::answer)?;
+        let bounds = self.begin_setup();
+        let done =
+            timeout(bounds.wall_clock, self.hooks.lifecycle.call_configure(&mut self.store, settings)).await;
+        self.finish(done, &bounds)?.map_err(CallError::answer)?;
         self.configured_bytes = self.store.data().memory_bytes();
         Ok(())
     }
@@ -108,13 +113,10 @@ impl Instance {
         turn: &types::Turn,
         subject: Subject,
     ) -> Result<request_hook::Verdict, CallError> {
-        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
-        self.begin(Phase::Hook(Some(subject)), cpu);
-        let _running = self.engine.running();
+        let bounds = self.begin_hook(Some(subject));
         let Some(hook) = &self.hooks.request else { return Err(CallError::Missing("request-hook")) };
-        let done = timeout(limit, hook.call_on_request(&mut self.store, turn)).await;
-        self.calls += 1;
-        self.finish(done, cpu, limit)?.map_err(CallError::answer)
+        let done = timeout(bounds.wall_clock, hook.call_on_request(&mut self.store, turn)).await;
+        self.finish_hook(done, &bounds)
     }
 
     pub(super) async fn narrow(
@@ -123,23 +125,18 @@ impl Instance {
         candidates: &[types::Model],
         subject: Subject,
     ) -> Result<Vec<String>, CallError> {
-        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
-        self.begin(Phase::Hook(Some(subject)), cpu);
-        let _running = self.engine.running();
+        let bounds = self.begin_hook(Some(subject));
         let Some(hook) = &self.hooks.guard else { return Err(CallError::Missing("guard-hook")) };
-        let done = timeout(limit, hook.call_narrow(&mut self.store, turn, candidates)).await;
-        self.calls += 1;
-        self.finish(done, cpu, limit)?.map_err(CallError::answer)
+        let done = timeout(bounds.wall_clock, hook.call_narrow(&mut self.store, turn, candidates)).await;
+        self.finish_hook(done, &bounds)
     }
 
     /// Asked once, of an instance that was just configured.
     pub(super) async fn commands(&mut self) -> Result<Vec<command_hook::Command>, CallError> {
-        let (cpu, limit) = (self.limits.configure_cpu, self.limits.wall_clock);
-        self.begin(Phase::Setup, cpu);
-        let _running = self.engine.running();
+        let bounds = self.begin_setup();
         let Some(hook) = &self.hooks.command else { return Err(CallError::Missing("command-hook")) };
-        let done = timeout(limit, hook.call_commands(&mut self.store)).await;
-        self.finish(done, cpu, limit)
+        let done = timeout(bounds.wall_clock, hook.call_commands(&mut self.store)).await;
+        self.finish(done, &bounds)
     }
 
     pub(super) async fn on_command(
@@ -148,23 +145,18 @@ impl Instance {
         (name, arguments): (&str, &str),
         subject: Subject,
     ) -> Result<String, CallError> {
-        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
-        self.begin(Phase::Hook(Some(subject)), cpu);
-        let _running = self.engine.running();
+        let bounds = self.begin_hook(Some(subject));
         let Some(hook) = &self.hooks.command else { return Err(CallError::Missing("command-hook")) };
-        let done = timeout(limit, hook.call_on_command(&mut self.store, turn, name, arguments)).await;
-        self.calls += 1;
-        self.finish(done, cpu, limit)?.map_err(CallError::answer)
+        let done =
+            timeout(bounds.wall_clock, hook.call_on_command(&mut self.store, turn, name, arguments)).await;
+        self.finish_hook(done, &bounds)
     }
 
     pub(super) async fn on_event(&mut self, event: &event_hook::Event) -> Result<(), CallError> {
-        let (cpu, limit) = (self.limits.hook_cpu, self.wall_clock());
-        self.begin(Phase::Hook(None), cpu);
-        let _running = self.engine.running();
+        let bounds = self.begin_hook(None);
         let Some(hook) = &self.hooks.event else { return Err(CallError::Missing("event-hook")) };
-        let done = timeout(limit, hook.call_on_event(&mut self.store, event)).await;
-        self.calls += 1;
-        self.finish(done, cpu, limit)?.map_err(CallError::answer)
+        let done = timeout(bounds.wall_clock, hook.call_on_event(&mut self.store, event)).await;
+        self.finish_hook(done, &bounds)
     }
 
     /// It may serve another call.
@@ -182,16 +174,34 @@ impl Instance {
         }
     }
 
-    fn begin(&mut self, phase: Phase, cpu: Duration) {
+    /// Describing itself, taking its settings: the guest's own computing, nobody else's.
+    fn begin_setup(&mut self) -> Bounds {
+        self.begin(Phase::Setup, self.limits.configure_cpu, self.limits.wall_clock)
+    }
+
+    fn begin_hook(&mut self, subject: Option<Subject>) -> Bounds {
+        self.begin(Phase::Hook(subject), self.limits.hook_cpu, self.wall_clock())
+    }
+
+    fn begin(&mut self, phase: Phase, cpu: Duration, wall_clock: Duration) -> Bounds {
         self.store.data_mut().begin(phase, Allowance::full(&self.limits, cpu));
         self.store.set_epoch_deadline(1);
+        Bounds { cpu, wall_clock, _running: self.engine.running() }
+    }
+
+    fn finish_hook<T>(
+        &mut self,
+        done: Result<wasmtime::Result<Result<T, types::Error>>, Elapsed>,
+        bounds: &Bounds,
+    ) -> Result<T, CallError> {
+        self.calls += 1;
+        self.finish(done, bounds)?.map_err(CallError::answer)
     }
 
     fn finish<T>(
         &mut self,
         done: Result<wasmtime::Result<T>, Elapsed>,
-        cpu: Duration,
-        limit: Duration,
+        bounds: &Bounds,
     ) -> Result<T, CallError> {
         let error = match done {
             Ok(Ok(answer)) => {
@@ -203,8 +213,8 @@ impl Instance {
         };
         let words = words(&self.store.data_mut().fail());
         Err(match error {
-            Some(error) => CallError::from_trap(&error, cpu, words),
-            None => CallError::WallClock { limit, words },
+            Some(error) => CallError::from_trap(&error, bounds.cpu, words),
+            None => CallError::WallClock { limit: bounds.wall_clock, words },
         })
     }
 }

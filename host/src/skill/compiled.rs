@@ -7,6 +7,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wasmtime::component::Component;
 
 use super::engine::Engine;
@@ -19,7 +20,7 @@ use crate::shelf::compiled::CacheKey;
 pub(super) async fn component(
     engine: &Arc<Engine>,
     shelf: Option<Arc<Shelf>>,
-    wasm: Vec<u8>,
+    wasm: Bytes,
 ) -> Result<Component, LoadError> {
     let engine = engine.clone();
     let compiled =

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use super::load::{COMPONENT_BYTES_MAX, LoadError};
 use super::loader::File;
 use super::status::Source;
@@ -102,12 +104,12 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// Reads a file that is not bigger than a component may be, without reading one that is.
-async fn read_bounded(path: &Path) -> Result<Vec<u8>, LoadError> {
+async fn read_bounded(path: &Path) -> Result<Bytes, LoadError> {
     let bytes = tokio::fs::metadata(path).await?.len();
     if bytes > COMPONENT_BYTES_MAX {
         return Err(LoadError::Large(bytes));
     }
-    Ok(tokio::fs::read(path).await?)
+    Ok(tokio::fs::read(path).await?.into())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::call::{CallError, Instance};
@@ -23,7 +24,7 @@ use crate::shelf::Shelf;
 /// What to load and under which conditions.
 pub(super) struct Order {
     pub(super) name: SkillName,
-    pub(super) wasm: Vec<u8>,
+    pub(super) wasm: Bytes,
     /// None grants all that it imports.
     pub(super) grants: Option<Vec<Grant>>,
     pub(super) settings: serde_json::Value,
@@ -203,7 +204,7 @@ fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
 pub(super) async fn interfaces(
     engine: &Arc<Engine>,
     shelf: Option<Arc<Shelf>>,
-    wasm: Vec<u8>,
+    wasm: Bytes,
 ) -> Option<Interfaces> {
     check_bytes(&wasm).ok()?;
     let component = compiled::component(engine, shelf, wasm).await.ok()?;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 use super::bundle::Bundled;
 use super::engine::Engine;
 use super::generation::Active;
@@ -25,7 +27,7 @@ use crate::shelf::lock::Lock;
 pub(super) struct File {
     pub(super) name: SkillName,
     pub(super) source: Source,
-    pub(super) wasm: Result<Vec<u8>, LoadError>,
+    pub(super) wasm: Result<Bytes, LoadError>,
     /// Of an installed one.
     pub(super) digest: Option<Digest>,
 }
@@ -78,7 +80,7 @@ impl Loader {
         let (digest, shelf) = (version.digest, self.shelf.clone()?);
         let read = tokio::task::spawn_blocking(move || shelf.get(&digest)).await;
         let wasm = match read {
-            Ok(Ok(wasm)) => Ok(wasm),
+            Ok(Ok(wasm)) => Ok(Bytes::from(wasm)),
             Ok(Err(error)) => Err(LoadError::Shelf(error.to_string())),
             Err(_) => Err(LoadError::Shelf("reading it crashed".to_owned())),
         };
@@ -90,8 +92,7 @@ impl Loader {
     pub(super) async fn load(&self, file: File, lock: &Lock) -> Result<Active, Box<Status>> {
         let entry = lock.entry(&file.name);
         let config = self.configured.get(file.name.as_str()).cloned().unwrap_or_default();
-        let is_off = config.activation == Activation::Disabled || entry.is_some_and(|entry| !entry.enabled);
-        if is_off {
+        if self.is_off(&file.name, lock) {
             return Err(Box::new(Status::resting(file.name, State::Disabled, file.source)));
         }
         let granted = entry.and_then(|entry| entry.granted());
@@ -113,8 +114,19 @@ impl Loader {
         Err(Box::new(Status { hooks: read.or_else(written).unwrap_or_default(), ..failed }))
     }
 
+    /// The user has switched it off, in the configuration or by hand.
+    pub(super) fn is_off(&self, name: &SkillName, lock: &Lock) -> bool {
+        self.is_configured_off(name) || lock.entry(name).is_some_and(|entry| !entry.enabled)
+    }
+
+    /// The configuration says that it is switched off.
+    pub(super) fn is_configured_off(&self, name: &SkillName) -> bool {
+        let config = self.configured.get(name.as_str());
+        config.is_some_and(|config| config.activation == Activation::Disabled)
+    }
+
     /// What a component imports and exports; none where that cannot be read.
-    pub(super) async fn interfaces(&self, wasm: Vec<u8>) -> Option<Interfaces> {
+    pub(super) async fn interfaces(&self, wasm: Bytes) -> Option<Interfaces> {
         load::interfaces(&self.engine, self.shelf.clone(), wasm).await
     }
 

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use bytes::Bytes;
+
 use super::load::{Hook, LoadError};
 use super::{SkillConfig, Skills};
 use crate::grant::{Capability, Grant};
@@ -18,7 +20,7 @@ use crate::id::SkillName;
 use crate::shelf::Digest;
 use crate::shelf::lock::{InstallError, Installed, Lock, RollbackError, Terms, TrustError, Version};
 use crate::shelf::sign::{PublicKey, Signature, VerifyError};
-use change::Veto;
+use change::{Unwritten, Veto};
 
 /// A component that somebody brings.
 #[derive(Debug, Clone)]
@@ -26,7 +28,7 @@ pub struct Offer {
     /// The name that it is to be installed under.
     pub name: SkillName,
     /// The component.
-    pub wasm: Vec<u8>,
+    pub wasm: Bytes,
     /// Where it is from, for people.
     pub source: String,
     /// What came beside it.
@@ -186,7 +188,7 @@ impl Skills {
             Installed::Unchanged | Installed::Activated { .. } => (Outcome::Activated, Some(active)),
         };
         let now = now.map(|active| self.unless_off(active, &changing.lock));
-        self.commit(changing, &offer.name, now).await?;
+        self.commit(changing, now.map(|now| (&offer.name, now)), Unwritten::Withheld).await?;
         if outcome == Outcome::Waits && !offer.grants.is_empty() {
             // What was granted along with it is granted to the version that serves, too.
             self.change(&offer.name, Veto::Allowed, &|_| Ok(())).await?;
@@ -215,7 +217,7 @@ impl Skills {
         name: &SkillName,
         is_enabled: bool,
     ) -> Result<(), ManageError> {
-        if is_enabled && self.is_off(name) {
+        if is_enabled && self.loader.is_configured_off(name) {
             let (what, key) = ("to switch off", format!("skills.{name}.enabled"));
             return Err(ManageError::Configured { what, name: name.clone(), key });
         }
@@ -280,7 +282,7 @@ impl Skills {
     pub async fn trust(self: &Arc<Self>, signer: &str, key: PublicKey) -> Result<(), ManageError> {
         let mut changing = self.begin().await?;
         changing.lock.trust(signer, key)?;
-        self.write_down(changing).await
+        self.commit(changing, None, Unwritten::Withheld).await
     }
 
     /// This signer's signatures do not count any more. What was installed with one stays.
@@ -288,7 +290,7 @@ impl Skills {
         let mut changing = self.begin().await?;
         let unknown = || ManageError::UnknownSigner(signer.to_owned());
         changing.lock.untrust(signer).ok_or_else(unknown)?;
-        self.write_down(changing).await
+        self.commit(changing, None, Unwritten::Withheld).await
     }
 
     /// What is written down of skills.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::load::{Hook, Interfaces};
 use crate::grant::{Capability, Grant};
 use crate::id::SkillName;
-use crate::shelf::lock::Version;
+use crate::shelf::lock::Lock;
 
 /// One skill as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,13 +82,14 @@ impl State {
 // === impl Status ===
 
 impl Status {
-    /// A skill of which no version is good any more.
-    pub(super) fn of_version(name: &SkillName, version: &Version) -> Self {
+    /// A skill of which no version is good any more; none where no version is known.
+    pub(super) fn of_last(name: &SkillName, lock: &Lock) -> Option<Self> {
+        let version = lock.entry(name)?.versions.last()?;
         let reason = version.quarantined.clone().unwrap_or_else(|| "is not in use".to_owned());
         let source = Source::Installed(version.source.clone());
         let hooks = Interfaces::hooks_named(&version.hooks);
         let resting = Self::resting(name.clone(), State::Quarantined(reason), source);
-        Self { version: version.version.clone(), hooks, ..resting }
+        Some(Self { version: version.version.clone(), hooks, ..resting })
     }
 
     /// A skill that is not in use and of which nothing is known.

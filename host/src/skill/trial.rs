@@ -206,8 +206,7 @@ async fn start(wasm: Vec<u8>, table: &Table) -> Result<Arc<Skills>, TrialError> 
     let models = table.models.iter().map(model).collect();
     let listed = Listed(Arc::new(Directory::new(models, Vec::new())));
     let delegates = Delegates { models: Arc::new(listed), ..Delegates::nowhere() };
-    // One component for as long as the process lives, which is as long as the table takes.
-    let bundled = Bundled { name: NAME, wasm: wasm.leak() };
+    let bundled = Bundled { name: NAME, wasm: wasm.into() };
     let (skills, _housekeeping) = Skills::start(config, delegates, &[bundled]).await?;
     match skills.statuses().into_iter().next().map(|status| status.state) {
         Some(State::Active) => Ok(skills),

@@ -194,7 +194,7 @@ mod tests {
     fn an_offer_is_one_query() {
         let offer = Offer {
             name: SkillName::new("x"),
-            wasm: Vec::new(),
+            wasm: bytes::Bytes::new(),
             source: "/a b&c.wasm".to_owned(),
             signature: None,
             grants: ["residency=acme/*", "http=a:1"].iter().map(|it| it.parse().unwrap()).collect(),

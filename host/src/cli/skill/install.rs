@@ -51,7 +51,7 @@ async fn bring(
     let fetched = source.fetch(output).await?;
     let mut offer = Offer {
         name,
-        wasm: fetched.wasm,
+        wasm: fetched.wasm.into(),
         source: source.shown(),
         signature: fetched.signature,
         grants: terms.grants,

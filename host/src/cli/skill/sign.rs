@@ -65,7 +65,7 @@ async fn look(global: &Global, name: SkillName, wasm: Vec<u8>) -> anyhow::Result
     let (skills, _housekeeping) = Skills::start(config, Delegates::nowhere(), &[]).await.context("skills")?;
     let offer = Offer {
         name,
-        wasm,
+        wasm: wasm.into(),
         source: String::new(),
         signature: None,
         grants: Vec::new(),

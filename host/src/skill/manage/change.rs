@@ -18,7 +18,7 @@ use crate::skill::housekeeping::Alarm;
 use crate::skill::load::{Hook, Interfaces};
 use crate::skill::loader::File;
 use crate::skill::status::{Source, State, Status};
-use crate::skill::{Activation, OnFailure, Skills};
+use crate::skill::{OnFailure, Skills};
 
 /// What is to be written down.
 type Edit<'a> = &'a (dyn Fn(&mut Lock) -> Result<(), ManageError> + Sync);
@@ -40,6 +40,15 @@ pub(super) enum Veto {
     Allowed,
     /// It does not: what is taken from it is taken.
     None,
+}
+
+/// What becomes of a change that cannot be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unwritten {
+    /// It is not made.
+    Withheld,
+    /// It holds until the next start.
+    Published,
 }
 
 /// A change that is being made. Nobody else makes one meanwhile.
@@ -89,7 +98,7 @@ impl Skills {
                 Err(status) => tracing::error!("nor is the version before it: {:?}", status.state),
             }
         }
-        if let Err(error) = self.commit_at_any_rate(changing, &alarm.skill, now).await {
+        if let Err(error) = self.commit(changing, Some((&alarm.skill, now)), Unwritten::Published).await {
             tracing::error!(skill = %alarm.skill, "that it is out of use is not written down: {error}");
         }
     }
@@ -118,7 +127,7 @@ impl Skills {
         edit(&mut changing.lock)?;
         let now = match self.loader.file(name, &changing.lock).await {
             None if !was_known => return Err(ManageError::Unknown(name.clone())),
-            None => self.without_a_component(name, &changing.lock),
+            None => Status::of_last(name, &changing.lock).map_or(Now::Gone, |it| Now::Rests(Box::new(it))),
             Some(file) => match self.loader.load(file, &changing.lock).await {
                 Ok(active) => self.unless_off(active, &changing.lock),
                 Err(status) => {
@@ -130,20 +139,12 @@ impl Skills {
                 }
             },
         };
-        self.commit(changing, name, Some(now)).await
-    }
-
-    /// Nothing counts for the name: all versions of it are out of use, or it is gone.
-    fn without_a_component(&self, name: &SkillName, lock: &Lock) -> Now {
-        let last = lock.entry(name).and_then(|entry| entry.versions.last());
-        last.map_or(Now::Gone, |version| Now::Rests(Box::new(Status::of_version(name, version))))
+        self.commit(changing, Some((name, now)), Unwritten::Withheld).await
     }
 
     /// It serves, unless the user has switched it off.
     pub(super) fn unless_off(&self, active: Active, lock: &Lock) -> Now {
-        let is_off =
-            self.is_off(&active.name) || lock.entry(&active.name).is_some_and(|entry| !entry.enabled);
-        match is_off {
+        match self.loader.is_off(&active.name, lock) {
             true => Now::Rests(Box::new(Status { state: State::Disabled, ..active.status() })),
             false => Now::Serves(Box::new(active)),
         }
@@ -153,42 +154,23 @@ impl Skills {
     pub(super) async fn commit(
         self: &Arc<Self>,
         changing: Changing,
-        name: &SkillName,
-        now: Option<Now>,
+        now: Option<(&SkillName, Now)>,
+        unwritten: Unwritten,
     ) -> Result<(), ManageError> {
-        let (skills, name) = (self.clone(), name.clone());
-        in_background(move || {
-            skills.write(&changing)?;
-            match now {
-                Some(now) => skills.publish(&name, now, changing.lock),
-                None => skills.known.store(Arc::new(changing.lock)),
-            }
-            drop(changing.alone);
-            Ok(())
-        })
-        .await
-    }
-
-    /// The same, and it is published though it could not be written down.
-    async fn commit_at_any_rate(
-        self: &Arc<Self>,
-        changing: Changing,
-        name: &SkillName,
-        now: Now,
-    ) -> Result<(), ManageError> {
-        let (skills, name) = (self.clone(), name.clone());
+        let skills = self.clone();
+        let now = now.map(|(name, now)| (name.clone(), now));
         in_background(move || {
             let written = skills.write(&changing);
-            skills.publish(&name, now, changing.lock);
+            if written.is_err() && unwritten == Unwritten::Withheld {
+                return written;
+            }
+            if let Some((name, now)) = now {
+                skills.publish(&name, now, &changing.lock);
+            }
             drop(changing.alone);
             written
         })
         .await
-    }
-
-    /// Writes down what changes no skill.
-    pub(super) async fn write_down(self: &Arc<Self>, changing: Changing) -> Result<(), ManageError> {
-        self.commit(changing, &SkillName::new(""), None).await
     }
 
     fn write(&self, changing: &Changing) -> Result<(), ManageError> {
@@ -204,7 +186,7 @@ impl Skills {
     }
 
     /// One new generation, with this skill as it is now.
-    fn publish(&self, name: &SkillName, now: Now, lock: Lock) {
+    fn publish(&self, name: &SkillName, now: Now, lock: &Lock) {
         let current = self.current.load_full();
         let mut resting: BTreeMap<SkillName, Status> = (**self.resting.load()).clone();
         let before = resting.remove(name).map(|status| status.hooks);
@@ -222,10 +204,9 @@ impl Skills {
             }
             Now::Gone => {}
         }
-        let unguarded = self.unguarded(&lock, &skills, &resting);
+        let unguarded = self.unguarded(lock, &skills, &resting);
         let generation = Generation::new(current.number() + 1, skills, unguarded);
         self.resting.store(Arc::new(resting));
-        self.known.store(Arc::new(lock));
         self.current.store(Arc::new(generation));
     }
 
@@ -339,12 +320,6 @@ impl Skills {
         }
     }
 
-    /// The configuration says that it is switched off.
-    pub(super) fn is_off(&self, name: &SkillName) -> bool {
-        let config = self.loader.configured.get(name.as_str());
-        config.is_some_and(|config| config.activation == Activation::Disabled)
-    }
-
     /// The skill of this name that serves.
     pub(in crate::skill) fn active(&self, name: &SkillName) -> Option<Arc<Active>> {
         self.current.load().skills.iter().find(|it| it.name == *name).cloned()
@@ -368,13 +343,14 @@ impl Skills {
         let rests = resting.values().filter(|it| it.hooks.contains(&Hook::Guard) || is_needed(&it.name));
         let rests = rests.filter_map(|status| Some((status.name.clone(), status.state.reason()?)));
         let mut all: BTreeMap<SkillName, String> = rests.collect();
-        for (name, entry) in lock.entries().filter(|(name, entry)| entry.enabled && !self.is_off(name)) {
+        for (name, entry) in lock.entries().filter(|(name, _)| !self.loader.is_off(name, lock)) {
             if let Some(reason) = guarding(entry).filter(|_| !guards(name)) {
                 all.entry(name.clone()).or_insert(reason);
             }
         }
         for name in self.loader.configured.keys().map(|name| SkillName::new(name.as_str())) {
-            let is_there = serves(&name) || resting.contains_key(&name) || self.is_off(&name);
+            let is_there =
+                serves(&name) || resting.contains_key(&name) || self.loader.is_configured_off(&name);
             if is_needed(&name) && !is_there {
                 all.insert(name, "is not installed".to_owned());
             }
