@@ -1,6 +1,7 @@
 //! The only place that builds rooms and wires them together, and the order in which they stop: no new connections,
 //! running answers to their end, models back to the baseline, then the tasks, and last what is to be remembered.
 
+mod archive;
 mod delegates;
 mod events;
 mod journal;
@@ -31,7 +32,7 @@ use crate::provider::list_only::ListOnly;
 use crate::provider::{Provider, ServerKind};
 use crate::residency::{Device, Residency};
 use crate::session::table::Table;
-use crate::skill::{Bundled, Skills};
+use crate::skill::{self, Bundled, Housekeeping, Skills};
 use crate::store::{OpenError, Store};
 use crate::telemetry::Ring;
 use crate::upstream::{Substitutes, Target, Upstream};
@@ -147,15 +148,28 @@ fn provider(name: &str, provider: &config::Provider) -> anyhow::Result<Arc<dyn P
     })
 }
 
-async fn skills(
-    config: &Config,
-    behind: &Behind,
-) -> anyhow::Result<(Arc<Skills>, crate::skill::Housekeeping)> {
+async fn skills(config: &Config, behind: &Behind) -> anyhow::Result<(Arc<Skills>, Housekeeping)> {
     let delegates = behind.delegates().context("the client of skills' `http`")?;
     let (skills, housekeeping) =
         Skills::start(config.skills.clone(), delegates, &bundled()).await.context("skills")?;
     // Set once, here: what is shown of skills to skills is looked up when they ask.
     let _ = behind.skills.set(Arc::downgrade(&skills));
+    skills.record_to(Arc::new(archive::Turns::new(behind.store.clone(), config.skills.recording)));
+    Ok((skills, housekeeping))
+}
+
+/// The skills of a data folder that no gateway uses: for looking at them and changing them. They are asked nothing but
+/// what they would say to turns that were recorded; the housekeeping need not be run.
+///
+/// # Errors
+/// There can be no skills at all.
+pub async fn skills_at_rest(
+    config: Config,
+    store: &Store,
+) -> Result<(Arc<Skills>, Housekeeping), skill::StartError> {
+    let recording = config.skills.recording;
+    let (skills, housekeeping) = Skills::start(config.skills, delegates::at_rest(store), &bundled()).await?;
+    skills.record_to(Arc::new(archive::Turns::new(store.clone(), recording)));
     Ok((skills, housekeeping))
 }
 

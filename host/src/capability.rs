@@ -18,13 +18,14 @@ mod allowance;
 mod always;
 mod memory;
 mod nowhere;
+mod overlay;
 mod sandbox;
 mod subject;
 mod wasi;
 
 pub use allowance::{Allowance, Leave, Limits, LimitsError, TICK};
 pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox};
-pub use subject::{Budget, Guards, Subject};
+pub use subject::{Budget, Guards, Moment, Past, Seed, Subject};
 pub use wasi::link_wasi;
 
 use crate::grant::Capability;

@@ -30,6 +30,7 @@ use crate::telemetry::Ring;
 use crate::upstream::Upstream;
 use crate::wire::chat;
 use account::{Account, Finish};
+pub use conversation::conversation_of;
 use decide::{Attached, Case, Decided};
 use job::Job;
 use respond::Reply;

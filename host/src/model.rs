@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{InstanceId, ModelId};
 
 /// A model some provider can serve, loaded or not.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// `provider/key`.
     pub id: ModelId,
@@ -40,7 +40,7 @@ pub struct Model {
 }
 
 /// Prices of a million tokens, in the user's currency; none where unknown. Local models cost nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// Of the prompt.
     pub input: Option<f32>,
@@ -72,7 +72,7 @@ pub enum MediaKind {
 }
 
 /// A model resident in a provider's memory.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
     /// What the provider calls it.
     pub id: InstanceId,
@@ -87,7 +87,8 @@ pub struct Instance {
 }
 
 /// Where an instance is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum InstanceState {
     /// It answers.
     Ready,
@@ -98,13 +99,15 @@ pub enum InstanceState {
 }
 
 /// All models known at one moment, in the order the providers list them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Directory {
     models: Vec<Model>,
     /// Configured alias → the name it stands for.
     aliases: Vec<(String, String)>,
     /// The baseline, the one chosen last is last.
     due: Vec<ModelId>,
+    /// What is kept of a snapshot has the numbers of its moment.
+    #[serde(skip)]
     in_flight: Counter,
 }
 
@@ -203,6 +206,14 @@ impl Directory {
     #[must_use]
     pub fn with_in_flight(self, in_flight: Arc<dyn InFlight>) -> Self {
         Self { in_flight: Counter(Some(in_flight)), ..self }
+    }
+
+    /// The same with every instance as `change` leaves it, which is told its place among all of them.
+    #[must_use]
+    pub fn with_instances(mut self, mut change: impl FnMut(usize, &mut Instance)) -> Self {
+        let instances = self.models.iter_mut().flat_map(|model| model.instances.iter_mut());
+        instances.enumerate().for_each(|(place, instance)| change(place, instance));
+        self
     }
 
     /// The models that are due in memory when nobody needs anything else: the baseline, of every kind, the one chosen

@@ -11,6 +11,7 @@ mod bundle;
 mod call;
 mod chain;
 mod command;
+mod compare;
 mod compiled;
 mod convert;
 mod engine;
@@ -24,11 +25,16 @@ mod loader;
 mod manage;
 mod manifest;
 mod pool;
+mod recorded;
+mod replay;
+mod said;
+mod shadow;
 mod status;
 mod text;
 mod ticker;
 pub mod trial;
 mod verdict;
+mod witness;
 
 pub use crate::capability::{Delegates, Limits, LimitsError, conversation};
 pub use crate::shelf::SHELF_FOLDER as STORE_FOLDER;
@@ -36,13 +42,17 @@ pub use bundle::Bundled;
 pub use call::CallError;
 pub use chain::{Outcome, Step, StepResult};
 pub use command::{Answered, Command, CommandError};
+pub use compare::{Comparison, Difference};
 pub use generation::{FAILURES_MAX, Generation};
 pub use guard::Narrowed;
 pub use housekeeping::{EventSender, Housekeeping};
-pub use inquiry::Inquiry;
+pub use inquiry::{Behind, Inquiry};
 pub use load::{Hook, LoadError};
 pub use manage::{Looked, ManageError, Offer, Outcome as Installed};
 pub use manifest::ManifestError;
+pub use recorded::{Archive, Recorded, Recording};
+pub use said::{Said, Verdict, Way};
+pub use shadow::Tried;
 pub use status::{Source, State, Status};
 pub use verdict::VerdictError;
 
@@ -62,6 +72,7 @@ use engine::Engine;
 use generation::Active;
 use housekeeping::Alarms;
 use loader::Loader;
+use witness::Witness;
 
 /// What the user says about skills.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +85,8 @@ pub struct Config {
     pub limits: Limits,
     /// By name.
     pub skills: BTreeMap<String, SkillConfig>,
+    /// How many decided turns are kept, by whoever keeps them.
+    pub recording: Recording,
 }
 
 /// What the user says about one skill.
@@ -120,6 +133,7 @@ pub struct Skills {
     /// One change at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
     events: EventSender,
+    witness: Witness,
 }
 
 /// Why there can be no skills at all.
@@ -165,15 +179,17 @@ impl Skills {
         };
         let current = Arc::new(ArcSwap::from_pointee(Generation::new(1, Vec::new(), Vec::new())));
         let (events, listening) = Housekeeping::channel();
+        let (witness, witnessed) = Witness::new();
         let skills = Arc::new(Self {
             current: current.clone(),
             resting: ArcSwap::default(),
             loader,
             changing: Arc::default(),
             events,
+            witness,
         });
         skills.load_all().await;
-        Ok((skills.clone(), Housekeeping::new(&skills, listening, wanted, alarmed)))
+        Ok((skills.clone(), Housekeeping::new(&skills, listening, wanted, alarmed, witnessed)))
     }
 
     /// The first generation.

@@ -188,6 +188,23 @@ impl Store {
         Ok(read.collect())
     }
 
+    /// The keys of a collection and the bytes of each document, in the order of the keys. Waits for the disk.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn sizes(&self, collection: Collection) -> Result<Vec<(String, usize)>, ReadError> {
+        let waiting = self.0.desk.of(collection);
+        let mut sizes: BTreeMap<String, usize> =
+            sqlite::sizes(&self.0.reader, collection)?.into_iter().collect();
+        for (key, change) in waiting {
+            match change {
+                Change::Put(json) => sizes.insert(key, json.len()),
+                Change::Remove => sizes.remove(&key),
+            };
+        }
+        Ok(sizes.into_iter().collect())
+    }
+
     /// Hands a document in. It is on disk within a second unless the disk fails, and replaces one of the same key that
     /// still waits. Never waits; what cannot be taken (too big, queue full) is dropped, which is logged.
     pub fn put<T: Serialize + ?Sized>(&self, collection: Collection, key: &str, value: &T) {

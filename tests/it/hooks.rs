@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use pointsman::id::ModelId;
-use pointsman::skill::{Inquiry, Narrowed, Skills, StepResult};
+use pointsman::skill::{Behind, Inquiry, Narrowed, Skills, StepResult};
 
 use crate::skills::{Setup, reply, turn};
 
 /// What the guards make of the house's models and one that nobody lists.
 async fn narrowed(skills: &Arc<Skills>, text: &str) -> Narrowed {
     let models = vec![ModelId::of("lmstudio", "acme/otter-8b"), ModelId::of("lmstudio", "acme/owl-9b")];
-    Inquiry::new(skills.generation(), turn(text), None).narrow(models).await
+    Inquiry::new(skills.generation(), turn(text), Behind::default()).narrow(models).await
 }
 
 fn left(narrowed: &Narrowed) -> Vec<&str> {

@@ -19,3 +19,4 @@ mod skills;
 mod swap;
 mod tidy;
 mod traps;
+mod tried;

@@ -14,33 +14,33 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::binary::{Ended, Place, Serving, in_time};
 
 /// Nothing listens there: no gateway runs.
-const NOWHERE: [(&str, &str); 1] = [("POINTSMAN_LISTEN", "127.0.0.1:1")];
+pub(crate) const NOWHERE: [(&str, &str); 1] = [("POINTSMAN_LISTEN", "127.0.0.1:1")];
 
 /// A data folder with what its commands need.
-struct Desk {
-    place: Place,
+pub(crate) struct Desk {
+    pub(crate) place: Place,
     /// Names the gateway; none where none runs.
-    url: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 /// A gateway of the program's own in front of an emulated LM Studio.
-struct Gateway {
-    desk: Desk,
-    serving: Serving,
+pub(crate) struct Gateway {
+    pub(crate) desk: Desk,
+    pub(crate) serving: Serving,
     lmstudio: Emulator,
     http: reqwest::Client,
 }
 
 impl Desk {
-    fn without_gateway() -> Self {
+    pub(crate) fn without_gateway() -> Self {
         Self { place: Place::new(), url: None }
     }
 
-    fn component(&self, name: &str) -> String {
+    pub(crate) fn component(&self, name: &str) -> String {
         self.place.write(&format!("{name}.wasm"), guest(name))
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
         match &self.url {
             Some(url) => self.place.run("pointsman", arguments, &[("POINTSMAN_URL", url)]).await,
             None => self.place.run("pointsman", arguments, &NOWHERE).await,
@@ -48,21 +48,21 @@ impl Desk {
     }
 
     /// What it prints for programs, where it succeeds.
-    async fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         let ended = self.run(&[arguments, &["--json"]].concat()).await;
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
         ended.json()
     }
 
     /// What it prints for people, where it succeeds.
-    async fn text(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn text(&self, arguments: &[&str]) -> String {
         let ended = self.run(arguments).await;
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
         ended.out
     }
 
     /// It fails, and says this.
-    async fn fails(&self, arguments: &[&str], part: &str) {
+    pub(crate) async fn fails(&self, arguments: &[&str], part: &str) {
         let ended = self.run(arguments).await;
         assert_eq!(ended.code, Some(1), "{arguments:?}: {ended:?}");
         assert!(ended.err.contains(part), "{arguments:?}: {part:?} is missing: {ended:?}");
@@ -70,7 +70,7 @@ impl Desk {
 }
 
 impl Gateway {
-    async fn start(place: Place) -> Self {
+    pub(crate) async fn start(place: Place) -> Self {
         let lmstudio = Emulator::start(lmstudio()).await.unwrap();
         let serving = serve(&place, &lmstudio);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -99,7 +99,7 @@ impl Gateway {
     }
 
     /// What is answered to these words, and by which skill.
-    async fn ask(&self, words: &str) -> (Option<String>, String) {
+    pub(crate) async fn ask(&self, words: &str) -> (Option<String>, String) {
         let url = format!("{}/v1/chat/completions", self.desk.url.as_ref().unwrap());
         let body = json!({"model": "auto", "messages": [{"role": "user", "content": words}]});
         let sent = self.http.post(url).header("x-session-affinity", "talk").json(&body).send();

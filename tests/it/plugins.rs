@@ -382,7 +382,10 @@ async fn an_installed_guard_is_never_done_without() {
     skills.install(Offer { approve: true, ..guard() }).await.unwrap();
     let narrowed = async |skills: &Arc<Skills>, text: &str| {
         let models = vec![ModelId::of("lmstudio", "acme/otter-8b")];
-        Inquiry::new(skills.generation(), turn(text), None).narrow(models).await.allowed
+        Inquiry::new(skills.generation(), turn(text), pointsman::skill::Behind::default())
+            .narrow(models)
+            .await
+            .allowed
     };
     let failing = async {
         for _ in 0..FAILURES_MAX {

@@ -128,9 +128,10 @@ impl Failure {
             ManageError::Unknown(_) => (404, "skill_not_found"),
             ManageError::UnknownSigner(_) => (404, "signer_not_found"),
             ManageError::Name(_) => (400, "invalid_name"),
-            ManageError::Load(_) | ManageError::Install(InstallError::Version(_)) => {
-                (422, "invalid_component")
-            }
+            ManageError::NoShadow(_) => (404, "shadow_not_found"),
+            ManageError::Load(_)
+            | ManageError::NoVerdicts
+            | ManageError::Install(InstallError::Version(_)) => (422, "invalid_component"),
             ManageError::Signature(_) => (422, "invalid_signature"),
             ManageError::Install(_)
             | ManageError::Unusable(_)
@@ -139,7 +140,9 @@ impl Failure {
             | ManageError::Configured { .. }
             | ManageError::Bundled(_)
             | ManageError::InFolder { .. }
-            | ManageError::Trust(_) => (409, "not_possible"),
+            | ManageError::Trust(_)
+            | ManageError::Shadows(_)
+            | ManageError::NotRecorded => (409, "not_possible"),
             ManageError::NoShelf(_) => (503, "no_store"),
             ManageError::Disk(_) => (500, "disk"),
         };

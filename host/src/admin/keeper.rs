@@ -9,7 +9,7 @@ use crate::grant::Grant;
 use crate::id::SkillName;
 use crate::shelf::lock::Lock;
 use crate::shelf::sign::PublicKey;
-use crate::skill::{Installed, ManageError, Offer, Skills, Status};
+use crate::skill::{Installed, ManageError, Offer, Skills, Status, Tried};
 
 /// Keeps the skills of one data folder.
 #[derive(Clone)]
@@ -117,6 +117,26 @@ impl Keeper {
         self.0.remove(name).await?;
         let lock = self.0.lock().await?;
         Ok(view::Removed { removed: name.to_string(), skill: self.shown(name, &lock) })
+    }
+
+    /// Has a candidate look on.
+    pub async fn shadow(&self, offer: Offer) -> Result<Tried, ManageError> {
+        self.0.shadow(offer).await
+    }
+
+    /// How the candidates do that look on.
+    pub fn shadows(&self) -> view::Shadows {
+        view::Shadows { shadows: self.0.shadows() }
+    }
+
+    /// A candidate looks on no more; how it did.
+    pub async fn end_shadow(&self, name: &SkillName) -> Result<Tried, ManageError> {
+        self.0.end_shadow(name).await
+    }
+
+    /// What a candidate says to the turns that were recorded since then.
+    pub async fn replay(&self, offer: Offer, since_ms: u64) -> Result<Tried, ManageError> {
+        self.0.replay(offer, since_ms).await
     }
 
     /// Whose signatures count.

@@ -1,6 +1,6 @@
-//! `skills`: what there is, what a component would be, installing, changing, removing, and whose signatures count.
+//! `skills`: what there is, what a component would be, installing, changing, removing, trying, and whose signatures count.
 //!
-//! Two routes take a component as their body, bounded by what a component may be; a signature comes beside it in a header.
+//! Some routes take a component as their body, bounded by what a component may be; a signature comes beside it in a header.
 
 use std::sync::Arc;
 
@@ -36,9 +36,12 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
         .route("/skills", get(list))
         .route("/skills/look", post(look).layer(component))
+        .route("/skills/shadow", get(shadows))
         .route("/skills/trust", get(trusted).post(trust))
         .route("/skills/trust/{signer}", delete(untrust))
         .route("/skills/{name}", put(install).layer(component).get(show).delete(remove))
+        .route("/skills/{name}/shadow", put(shadow).layer(component).delete(end_shadow))
+        .route("/skills/{name}/replay", post(replay).layer(component))
         .route("/skills/{name}/{verb}", post(change))
 }
 
@@ -75,6 +78,45 @@ async fn install(
         Err(failure) => return failure.respond(),
     };
     answered(admin.keeper().install(offer).await)
+}
+
+async fn shadow(
+    State(admin): Shared,
+    Path(name): Path<String>,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let offer = match Terms::read(pairs).and_then(|terms| terms.offer(Some(name), &headers, body)) {
+        Ok(offer) => offer,
+        Err(failure) => return failure.respond(),
+    };
+    answered(admin.keeper().shadow(offer).await)
+}
+
+async fn shadows(State(admin): Shared) -> Response {
+    answer::json(&admin.keeper().shadows())
+}
+
+async fn end_shadow(State(admin): Shared, Path(name): Path<String>) -> Response {
+    answered(admin.keeper().end_shadow(&SkillName::new(name)).await)
+}
+
+async fn replay(
+    State(admin): Shared,
+    Path(name): Path<String>,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let read = Terms::read(pairs).and_then(|terms| {
+        let since_ms = terms.since_ms;
+        Ok((terms.offer(Some(name), &headers, body)?, since_ms))
+    });
+    match read {
+        Ok((offer, since_ms)) => answered(admin.keeper().replay(offer, since_ms).await),
+        Err(failure) => failure.respond(),
+    }
 }
 
 async fn change(State(admin): Shared, Path((name, verb)): Path<(String, String)>, body: Bytes) -> Response {
@@ -137,6 +179,7 @@ struct Terms {
     grants: Vec<Grant>,
     force: bool,
     approve: bool,
+    since_ms: u64,
 }
 
 // === impl Terms ===
@@ -153,6 +196,10 @@ impl Terms {
                     terms
                         .grants
                         .push(value.parse().map_err(|error| Failure::bad_query(&format!("{error}")))?);
+                }
+                "since_ms" => {
+                    let wrong = |_| Failure::bad_query("`since_ms` is a number of milliseconds");
+                    terms.since_ms = value.parse().map_err(wrong)?;
                 }
                 "force" => terms.force = is_yes(&key, &value)?,
                 "approve" => terms.approve = is_yes(&key, &value)?,

@@ -15,8 +15,8 @@ use crate::telemetry::Record;
 pub(super) use of::standing;
 pub use sessions::{HeldRoute, Reset, Session, Sessions, UseOrder, Used};
 pub use skills::{
-    GrantOrder, Installed, Looked, Removed, SkillInFull, SkillVersion, TrustOrder, Trusted, TrustedSigner,
-    Waiting,
+    GrantOrder, Installed, Looked, Removed, Shadows, SkillInFull, SkillVersion, TrustOrder, Trusted,
+    TrustedSigner, Waiting,
 };
 
 /// `GET status`

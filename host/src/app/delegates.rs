@@ -57,6 +57,11 @@ impl Behind {
     }
 }
 
+/// What stands behind capabilities where no gateway runs: what was kept, and nothing else.
+pub(super) fn at_rest(store: &Store) -> Delegates {
+    Delegates { kv: Arc::new(kv::Kept::new(store.clone())), ..Delegates::nowhere() }
+}
+
 /// Knows which model a conversation uses.
 struct Picks {
     residency: Residency,

@@ -1,12 +1,14 @@
-//! What every skill may use without a grant: `log`, `clock`, `random`.
+//! What every skill may use without a grant: `log`, `clock`, `random`. A hook that may be asked
+//! once more, as the request hook is when a decision is replayed, is given the same time and the same chance each time: the
+//! request's.
 //!
 //! A line of a guest is one line of the gateway's log, whatever is in it, stamped with who wrote it. Lines and bytes are
 //! bounded per call; what is beyond is dropped and that is said once.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rand::TryRngCore;
 use rand::rngs::OsRng;
+use rand::{RngCore, TryRngCore};
 
 use super::Sandbox;
 use super::bindings::{clock, log, random};
@@ -25,13 +27,17 @@ impl log::Host for Sandbox {
 impl clock::Host for Sandbox {
     fn now(&mut self) -> wasmtime::Result<f64> {
         self.enter()?;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(since.as_secs_f64() * 1000.0)
+        let ms = match self.moment() {
+            Some(moment) => moment.at_ms as f64,
+            None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0,
+        };
+        Ok(ms)
     }
 
     fn utc_offset(&mut self) -> wasmtime::Result<i32> {
         self.enter()?;
-        Ok(jiff::Zoned::now().offset().seconds() / 60)
+        let now = || jiff::Zoned::now().offset().seconds() / 60;
+        Ok(self.past().map_or_else(now, |past| past.utc_offset_minutes))
     }
 }
 
@@ -39,7 +45,10 @@ impl random::Host for Sandbox {
     fn bytes(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         self.enter()?;
         let mut bytes = vec![0; count.min(RANDOM_BYTES_MAX) as usize];
-        OsRng.try_fill_bytes(&mut bytes).map_err(wasmtime::Error::new)?;
+        match self.chance() {
+            Some(chance) => chance.fill_bytes(&mut bytes),
+            None => OsRng.try_fill_bytes(&mut bytes).map_err(wasmtime::Error::new)?,
+        }
         Ok(bytes)
     }
 }

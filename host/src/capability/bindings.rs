@@ -16,6 +16,8 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     require_store_data_send: true,
+    // What skills were shown is kept, and shown to them again.
+    additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
 });
 
 pub use self::exports::pointsman::skill::{command_hook, event_hook, guard_hook, lifecycle, request_hook};

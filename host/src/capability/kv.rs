@@ -32,6 +32,11 @@ const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// Keys in one answer.
 const KEYS_MAX: usize = 1000;
 
+/// A kept number. Numbers are kept as text, so that `get` shows them as people write them.
+pub fn number(value: &[u8]) -> Option<f64> {
+    std::str::from_utf8(value).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
 impl kv::Host for Sandbox {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, types::Error>> {
         self.enter()?;

@@ -25,7 +25,7 @@ impl models::Host for Sandbox {
         if self.check(Capability::Models).is_err() {
             return Ok(Vec::new());
         }
-        let directory = self.delegates.models.directory();
+        let directory = self.directory();
         Ok(directory.models().iter().take(MODELS_MAX).map(record).collect())
     }
 
@@ -34,7 +34,7 @@ impl models::Host for Sandbox {
         if self.check(Capability::Models).is_err() || check_model_name(&name).is_err() {
             return Ok(None);
         }
-        Ok(self.delegates.models.directory().find(&name).map(record))
+        Ok(self.directory().find(&name).map(record))
     }
 }
 

@@ -4,6 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use sha2::{Digest, Sha256};
+
 use super::activity::Activity;
 use super::allowance::{Allowance, Leave, Limits};
 use super::http::Http;
@@ -13,11 +17,12 @@ use super::memory::Memory;
 use super::models::Models;
 use super::residency::Residency;
 use super::sessions::Sessions;
-use super::subject::Subject;
+use super::subject::{Moment, Past, Seed, Subject};
 use super::wasi::Wasi;
 use super::{Error, bindings};
 use crate::grant::{Capability, Rights};
 use crate::id::SkillName;
+use crate::model::Directory;
 
 /// Who a guest is; shared by all instances of one version of a skill.
 #[derive(Debug)]
@@ -64,6 +69,8 @@ pub struct Sandbox {
     pub(super) delegates: Delegates,
     pub(super) phase: Phase,
     pub(super) allowance: Allowance,
+    /// Where the random bytes come from of a call that may be made once more, as soon as it has asked for some.
+    chance: Option<ChaCha20Rng>,
     pub(super) wasi: Wasi,
     memory: Memory,
     ticks: Arc<AtomicU64>,
@@ -94,6 +101,7 @@ impl Sandbox {
             delegates,
             phase: Phase::Setup,
             allowance: Allowance::default(),
+            chance: None,
             wasi: Wasi::inert(),
             memory: Memory::new(limits),
             ticks,
@@ -106,6 +114,7 @@ impl Sandbox {
     pub fn begin(&mut self, phase: Phase, allowance: Allowance) {
         self.phase = phase;
         self.allowance = allowance;
+        self.chance = None;
         self.wasi.output.open(self.log_bytes_max);
     }
 
@@ -179,6 +188,28 @@ impl Sandbox {
         matches!(self.phase, Phase::Setup)
     }
 
+    /// The same bytes each time that the call is made; none where it is made but once.
+    pub(super) fn chance(&mut self) -> Option<&mut ChaCha20Rng> {
+        let seed = self.moment()?.seed;
+        let own = || chance(&seed, &self.identity.name);
+        Some(self.chance.get_or_insert_with(own))
+    }
+
+    /// The moment that the call is about, where it is about one.
+    pub(super) fn moment(&self) -> Option<&Moment> {
+        self.subject()?.moment.as_ref()
+    }
+
+    /// What was so at that moment, where it is over.
+    pub(super) fn past(&self) -> Option<&Past> {
+        self.moment()?.past.as_deref()
+    }
+
+    /// The models, at the moment that the call is about.
+    pub(super) fn directory(&self) -> Arc<Directory> {
+        self.past().map_or_else(|| self.delegates.models.directory(), |past| past.directory.clone())
+    }
+
     /// The turn that the call is about.
     pub(super) fn subject(&self) -> Option<&Subject> {
         match &self.phase {
@@ -186,6 +217,12 @@ impl Sandbox {
             Phase::Setup => None,
         }
     }
+}
+
+/// One skill's share of a turn's chance: no skill can tell another's from its own.
+fn chance(seed: &Seed, skill: &SkillName) -> ChaCha20Rng {
+    let own = Sha256::new().chain_update(seed).chain_update(skill.as_str()).finalize();
+    ChaCha20Rng::from_seed(own.into())
 }
 
 /// What a failed guest left behind.

@@ -4,12 +4,14 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 
 use super::Error;
 use super::conversation::Conversation;
 use crate::id::{ModelId, RequestId, SessionKey};
+use crate::model::Directory;
 
 /// The turn that a hook is about.
 #[derive(Clone)]
@@ -24,6 +26,31 @@ pub struct Subject {
     pub budget: Arc<Budget>,
     /// Who must be asked before a model is used; none where no model may be, as in a guard.
     pub guards: Option<Arc<dyn Guards>>,
+    /// What time and chance give the hook; none where they give what they give.
+    pub moment: Option<Moment>,
+}
+
+/// What time and chance give to a hook, so that it can be asked once more and be given the same. Time stands still in it.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// What its random bytes are made from.
+    pub seed: Seed,
+    /// What was so at that moment, where it is over; none where it is now.
+    pub past: Option<Arc<Past>>,
+}
+
+/// Chance, from the operating system.
+pub type Seed = [u8; 32];
+
+/// What was so at a moment that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past {
+    /// Minutes by which local time was ahead of the world's.
+    pub utc_offset_minutes: i32,
+    /// The models, as they were.
+    pub directory: Arc<Directory>,
 }
 
 /// Narrows lists of models that are about to be used.
@@ -44,12 +71,32 @@ pub struct Budget {
 impl Subject {
     /// A turn of which nothing but its names is known, and about which no model may be asked.
     pub fn new(request: RequestId, session: SessionKey) -> Self {
-        Self { request, session, conversation: None, budget: Arc::default(), guards: None }
+        Self { request, session, conversation: None, budget: Arc::default(), guards: None, moment: None }
     }
 
     /// The same turn, for a hook that may ask no model.
     pub fn without_models(&self) -> Self {
-        Self { guards: None, ..self.clone() }
+        Self { guards: None, moment: None, ..self.clone() }
+    }
+}
+
+// === impl Moment ===
+
+impl Moment {
+    /// This one, with chance of its own.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Self { at_ms, seed: rand::random(), past: None }
+    }
+}
+
+// === impl Past ===
+
+impl Past {
+    /// What is so now, to be looked back to, with the models as they were.
+    pub fn with(directory: Arc<Directory>) -> Self {
+        Self { utc_offset_minutes: jiff::Zoned::now().offset().seconds() / 60, directory }
     }
 }
 

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub use skill::{Granting, Install, Revoking, Sessions, Sign, Skill, Terms, Trust, Upgrade, Use};
+pub use skill::{
+    Candidate, Granting, Install, Replay, Revoking, Sessions, Shadow, Sign, Skill, Terms, Trust, Upgrade, Use,
+};
 
 /// One binary between AI agents and local model servers: skills decide which model serves each request, and the gateway
 /// loads it, serves the whole task and puts the previous model back.

@@ -1,4 +1,4 @@
-//! `pointsman skill`: what there is, installing, changing, signing. Asked of the gateway that runs, or done on the data
+//! `pointsman skill`: what there is, installing, changing, trying, signing. Asked of the gateway that runs, or done on the data
 //! folder where none does; printed alike.
 //!
 //! Nothing is decided here but what to ask of the user: whether a change is made is the skill room's business.
@@ -9,6 +9,7 @@ mod print;
 mod sign;
 pub mod source;
 mod test;
+mod tried;
 
 use super::Success;
 use super::args::{Global, Skill, Trust};
@@ -26,6 +27,8 @@ pub(super) async fn run(global: &Global, command: Skill, output: &mut Output) ->
         Skill::Install(order) => return install::install(global, order, output).await,
         Skill::Upgrade(order) => return install::upgrade(global, order, output).await,
         Skill::Trust(order) => trust(global, order, output).await?,
+        Skill::Shadow(order) => tried::shadow(global, order, output).await?,
+        Skill::Replay(order) => tried::replay(global, order, output).await?,
         Skill::List => {
             let skills = Desk::open(global).await?.list().await?;
             output.value(&skills, || print::list(&skills.skills));

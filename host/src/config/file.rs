@@ -39,6 +39,8 @@ pub struct File {
     pub limits: Limits,
     /// Skills by name.
     pub skills: BTreeMap<String, Skill>,
+    /// Turns that are kept, so that another version of a skill can be asked about them.
+    pub recording: Recording,
     /// API keys by client name. With none, no key is asked for.
     pub keys: BTreeMap<String, Secret>,
 }
@@ -208,6 +210,19 @@ pub struct SkillLimits {
     pub log_lines_max: Option<NonZeroU32>,
     /// Instances of all skills together; 64 unless written.
     pub instances_max: Option<NonZeroU32>,
+}
+
+/// `[recording]`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recording {
+    /// What skills were shown of each turn is kept on disk, the user's words among it; true unless written. Switched off,
+    /// what was kept is removed.
+    pub enabled: Option<bool>,
+    /// Turns that are kept; 1000 unless written.
+    pub turns_max: Option<NonZeroUsize>,
+    /// Their size together, as "32MiB", which it is unless written; at most 128 MiB.
+    pub bytes_max: Option<Size>,
 }
 
 /// `[skills.NAME]`

@@ -68,6 +68,9 @@ pub(super) fn resolve(
     if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
 }
 
+/// Bytes of recorded turns; half of what the store takes.
+const RECORDING_BYTES_MAX: usize = 128 << 20;
+
 fn listen(file: &File, env: &Env, overrides: &Overrides, problems: &mut Problems) -> SocketAddr {
     let fallback = SocketAddr::from(([127, 0, 0, 1], 8484));
     if let Some(listen) = overrides.listen {
@@ -247,7 +250,23 @@ fn skills(file: &File, data_dir: &Path, problems: &mut Problems) -> skill::Confi
         skills.insert(name.clone(), config);
     }
     let (folder, store) = (data_dir.join("skills"), data_dir.join(skill::STORE_FOLDER));
-    skill::Config { folder: Some(folder), store: Some(store), limits, skills }
+    let recording = recording(&file.recording, problems);
+    skill::Config { folder: Some(folder), store: Some(store), limits, skills, recording }
+}
+
+fn recording(written: &file::Recording, problems: &mut Problems) -> skill::Recording {
+    let default = skill::Recording::default();
+    let bytes_max = written.bytes_max.map_or(Ok(default.bytes_max), |size| usize::try_from(size.0.get()));
+    let bytes_max = bytes_max.ok().filter(|bytes| *bytes <= RECORDING_BYTES_MAX).unwrap_or_else(|| {
+        problems
+            .add("recording.bytes_max", "at most 128 MiB are kept: they share a file with everything else");
+        default.bytes_max
+    });
+    skill::Recording {
+        is_on: written.enabled.unwrap_or(default.is_on),
+        turns_max: written.turns_max.map_or(default.turns_max, usize::from),
+        bytes_max,
+    }
 }
 
 fn parse_grants(skill: &str, written: &[String], problems: &mut Problems) -> Vec<Grant> {

@@ -9,6 +9,12 @@ use crate::wire::chat::Request;
 /// What stands behind a request.
 pub(super) struct Behind(pub(super) Arc<Request>);
 
+/// The conversation that a kept body holds; none where it holds none.
+pub fn conversation_of(body: &str) -> Option<Arc<dyn Conversation>> {
+    let request = Request::read(body.to_owned().into()).ok()?;
+    Some(Arc::new(Behind(Arc::new(request))))
+}
+
 impl Conversation for Behind {
     fn messages(&self, offset: usize, limit: usize) -> Vec<Message> {
         let said = self.0.said(offset, limit);

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use http::HeaderMap;
 
 use super::account::Account;
-use super::conversation::Behind;
+use super::conversation;
 use super::job::Weight;
 use crate::error::{Error, Fault};
 use crate::id::{ModelId, SessionKey, SkillName};
@@ -14,7 +14,7 @@ use crate::model::Directory;
 use crate::route::{self, Current, Plan};
 use crate::session::key;
 use crate::session::table::{Facts, Held, Standing};
-use crate::skill::{Answered, Inquiry, Step, StepResult};
+use crate::skill::{Answered, Behind, Inquiry, Step, StepResult};
 use crate::telemetry::{self, Record};
 use crate::turn::verdict::Decision;
 use crate::turn::{LAST_ANSWER_MAX, Protocol, Turn, USER_TEXT_MAX, excerpt};
@@ -36,7 +36,7 @@ pub(super) struct Case<'a> {
     pub(super) agent: Option<&'a str>,
     pub(super) standing: &'a Standing,
     pub(super) current: &'a Current,
-    pub(super) directory: &'a Directory,
+    pub(super) directory: &'a Arc<Directory>,
 }
 
 /// How a request will be answered.
@@ -114,8 +114,9 @@ pub(super) async fn decide(account: &Account, case: &Case<'_>) -> Result<Decided
     if !is_new_turn && !generation.is_guarded() {
         return by_skills(account, case, None).await;
     }
-    let behind = Arc::new(Behind(case.request.clone()));
-    let inquiry = Inquiry::new(generation, turn(account, case), Some(behind));
+    let conversation = Arc::new(conversation::Behind(case.request.clone()));
+    let behind = Behind { conversation: Some(conversation), directory: case.directory.clone() };
+    let inquiry = Inquiry::new(generation, turn(account, case), behind);
     let decided = by_skills(account, case, Some(&inquiry)).await?;
     let Decided::Serve { plan, patches, weight } = decided else { return Ok(decided) };
     Ok(Decided::Serve { plan: guarded(account, &inquiry, plan).await?, patches, weight })
@@ -158,6 +159,7 @@ async fn ask(account: &Account, case: &Case<'_>, inquiry: &Inquiry) -> Result<(S
         return Ok((Said::Reply(answered.text), Vec::new()));
     }
     let outcome = inquiry.decide().await;
+    gateway.skills.decided(inquiry, &outcome);
     account.note(|record| note_steps(&outcome.steps, record));
     let patches: Vec<String> = outcome.patches.into_iter().map(|(_, patch)| patch).collect();
     let said = match outcome.decision {

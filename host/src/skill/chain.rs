@@ -12,12 +12,13 @@ use super::call::CallError;
 use super::generation::Active;
 use super::inquiry::Inquiry;
 use super::load::Hook;
+use super::said::Said;
 use super::verdict::{self, Verdict, VerdictError};
 use crate::id::SkillName;
 use crate::turn::verdict::{Decision, Refusal};
 
 /// What the skills say to a turn.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
     /// Who decided, and what; none where every skill passed. A refusal with status 503 may also come from the host, in
     /// the name of a skill that failed or had no free instance.
@@ -74,23 +75,34 @@ enum AskError {
 impl Inquiry {
     /// Asks the skills what is to become of the turn.
     pub async fn decide(&self) -> Outcome {
-        let mut outcome = Outcome { decision: None, patches: Vec::new(), steps: Vec::new() };
+        let mut outcome = Outcome::default();
         for skill in self.generation.skills.iter().filter(|it| it.hooks.contains(&Hook::Request)) {
-            let begun = Instant::now();
-            let answer = skill.ask(self).await;
-            let result = outcome.take(skill, answer);
-            outcome.steps.push(Step { skill: skill.name.clone(), elapsed: begun.elapsed(), result });
+            outcome.ask(skill, self).await;
             if outcome.decision.is_some() {
                 break;
             }
         }
         outcome
     }
+
+    /// What one skill says to the turn, on its own.
+    pub(super) async fn ask(&self, skill: &Active) -> Said {
+        let mut outcome = Outcome::default();
+        outcome.ask(skill, self).await;
+        outcome.said_by(&skill.name).unwrap_or_else(Said::pass)
+    }
 }
 
 // === impl Outcome ===
 
 impl Outcome {
+    async fn ask(&mut self, skill: &Active, inquiry: &Inquiry) {
+        let begun = Instant::now();
+        let answer = skill.ask(inquiry).await;
+        let result = self.take(skill, answer);
+        self.steps.push(Step { skill: skill.name.clone(), elapsed: begun.elapsed(), result });
+    }
+
     /// Takes in one skill's answer.
     fn take(&mut self, skill: &Active, answer: Result<Verdict, AskError>) -> StepResult {
         match answer {

@@ -1,5 +1,5 @@
 //! What is done for skills beside requests: events are told, spares are made, those that fail too often are taken out of
-//! use, the folder is watched. One future, which `app` runs; its queues are bounded and those who fill them never wait.
+//! use, the folder is watched, decided turns are recorded and compared. One future, which `app` runs; its queues are bounded and those who fill them never wait.
 //!
 //! Events are told in order, to the generation that is current when their turn comes. One that does not fit into the
 //! queue is lost, and that is logged.
@@ -18,6 +18,7 @@ use super::Skills;
 use super::folder;
 use super::generation::Generation;
 use super::pool::Pool;
+use super::witness::Witnessed;
 use crate::id::SkillName;
 use crate::shelf::Digest;
 use crate::turn::event::Event;
@@ -51,6 +52,7 @@ pub struct Housekeeping {
     events: mpsc::Receiver<Event>,
     refills: mpsc::Receiver<Weak<Pool>>,
     alarms: mpsc::Receiver<Alarm>,
+    witnessed: Witnessed,
 }
 
 /// How often the skills' folder is looked at. A file counts when two looks have found it the same: one that is still being
@@ -110,13 +112,15 @@ impl Housekeeping {
         events: mpsc::Receiver<Event>,
         refills: mpsc::Receiver<Weak<Pool>>,
         alarms: mpsc::Receiver<Alarm>,
+        witnessed: Witnessed,
     ) -> Self {
-        Self { skills: Arc::downgrade(skills), current: skills.current.clone(), events, refills, alarms }
+        let (skills, current) = (Arc::downgrade(skills), skills.current.clone());
+        Self { skills, current, events, refills, alarms, witnessed }
     }
 
     /// Runs until the skills and all their event senders are gone.
     pub async fn run(self) {
-        let Self { skills, current, mut events, mut refills, mut alarms } = self;
+        let Self { skills, current, mut events, mut refills, mut alarms, witnessed } = self;
         let telling = async {
             while let Some(event) = events.recv().await {
                 let generation = current.load_full();
@@ -138,7 +142,7 @@ impl Housekeeping {
             }
         };
         let others = async {
-            tokio::join!(refilling, guarding, watch(&skills));
+            tokio::join!(refilling, guarding, watch(&skills), witnessed.run(&skills));
             std::future::pending::<()>().await;
         };
         futures_util::future::select(pin!(telling), pin!(others)).await;

@@ -98,7 +98,7 @@ impl Loader {
         let granted = entry.and_then(|entry| entry.granted());
         let grants = grants(&config, granted, &file.source);
         let (name, source, wasm) = (file.name.clone(), file.source.clone(), file.wasm.as_ref().ok().cloned());
-        let error = match self.load_with(file, grants, config).await {
+        let error = match self.load_with(file, grants, config, &self.delegates).await {
             Ok(active) => return Ok(active),
             Err(error) => error,
         };
@@ -130,17 +130,17 @@ impl Loader {
         load::interfaces(&self.engine, self.shelf.clone(), wasm).await
     }
 
-    /// The skill, with these grants.
+    /// The skill, with these grants and what is behind them.
     pub(super) async fn load_with(
         &self,
         file: File,
         grants: Option<Vec<Grant>>,
         config: SkillConfig,
+        delegates: &Delegates,
     ) -> Result<Active, LoadError> {
         let File { name, source, wasm, digest } = file;
         let order = Order { name: name.clone(), wasm: wasm?, grants, settings: config.settings };
-        let loaded =
-            load::load(&self.engine, &self.limits, &self.delegates, self.shelf.clone(), order).await?;
+        let loaded = load::load(&self.engine, &self.limits, delegates, self.shelf.clone(), order).await?;
         let reuse = if loaded.manifest.reusable { Reuse::Warm } else { Reuse::Fresh };
         let identity = loaded.blueprint.identity.clone();
         Ok(Active {

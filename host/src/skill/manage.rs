@@ -83,7 +83,7 @@ pub enum ManageError {
     NoShelf(String),
     /// Not a name that a skill can have.
     #[error(
-        "{0:?} is no name of a skill: a-z, 0-9, `-` and `_`, at most 64, and neither `look` nor `trust`; give it another one with `--name`"
+        "{0:?} is no name of a skill: a-z, 0-9, `-` and `_`, at most 64, and not `look`, `shadow` or `trust`; give it another one with `--name`"
     )]
     Name(String),
     /// There is no such skill.
@@ -136,13 +136,25 @@ pub enum ManageError {
     /// Nobody of this name is trusted.
     #[error("no signer is called {0:?}; `pointsman skill trust` lists those whose signatures count")]
     UnknownSigner(String),
+    /// It decides nothing.
+    #[error("the component has no `request-hook`: it has no verdicts that could be compared")]
+    NoVerdicts,
+    /// More than may look on.
+    #[error("{0} candidates look on already; `pointsman skill shadow --stop NAME` ends one")]
+    Shadows(usize),
+    /// No candidate of this name looks on.
+    #[error("no candidate of {0} looks on; `pointsman skill shadow` lists those that do")]
+    NoShadow(SkillName),
+    /// There is nothing to ask it about.
+    #[error("no turns are recorded here: `recording.enabled` in the configuration says so")]
+    NotRecorded,
     /// The disk.
     #[error("{0}")]
     Disk(String),
 }
 
 /// Names that stand for something else where skills are managed.
-const RESERVED: [&str; 2] = ["look", "trust"];
+const RESERVED: [&str; 3] = ["look", "shadow", "trust"];
 
 // === impl Skills: what people do ===
 
@@ -151,7 +163,7 @@ impl Skills {
     pub async fn look(self: &Arc<Self>, offer: Offer) -> Result<Looked, ManageError> {
         check_name(&offer.name)?;
         let lock = self.lock().await?;
-        let (looked, _) = self.candidate(&offer, &lock).await?;
+        let (looked, _) = self.candidate(&offer, &lock, &self.loader.delegates).await?;
         Ok(looked)
     }
 
@@ -162,7 +174,7 @@ impl Skills {
             self.check_grants_are_ours(&offer.name)?;
         }
         let mut changing = self.begin().await?;
-        let (looked, active) = self.candidate(&offer, &changing.lock).await?;
+        let (looked, active) = self.candidate(&offer, &changing.lock, &self.loader.delegates).await?;
         let version = Version {
             digest: looked.digest,
             version: looked.version.clone(),

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::chain::{Outcome, StepResult};
+use super::said::{Said, Verdict};
 use super::status::State;
 use super::{Bundled, Config, SkillConfig, Skills, StartError};
 use crate::capability::Delegates;
 use crate::capability::models::Models;
-use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
+use crate::id::{InstanceId, ModelId, RequestId, SessionKey, SkillName};
 use crate::model::{Costs, Directory, Instance, InstanceState, Kind, MediaKind, Model};
-use crate::turn::verdict::Decision;
 use crate::turn::{Protocol, Turn};
 
 /// Cases of one table.
@@ -101,24 +100,6 @@ struct Expected {
     status: Option<u16>,
 }
 
-/// What a component may say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// No opinion.
-    Pass,
-    /// A patch, and no opinion on the model.
-    Amend,
-    /// A route.
-    Route,
-    /// An answer in the assistant's place.
-    Reply,
-    /// A refusal.
-    Refuse,
-    /// It failed.
-    Fail,
-}
-
 /// How a component did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -165,14 +146,6 @@ pub enum TrialError {
     Unusable(String),
 }
 
-/// What a skill said.
-struct Said {
-    verdict: Verdict,
-    model: Option<String>,
-    says: Option<String>,
-    status: Option<u16>,
-}
-
 /// The models of a table.
 struct Listed(Arc<Directory>);
 
@@ -186,10 +159,10 @@ pub async fn run(wasm: Vec<u8>, table: &str) -> Result<Report, TrialError> {
         return Err(TrialError::Count);
     }
     let skills = start(wasm, &table).await?;
-    let mut cases = Vec::new();
+    let (name, mut cases) = (SkillName::new(NAME), Vec::new());
     for (number, case) in table.cases.iter().enumerate() {
         let outcome = skills.generation().decide(turn(number, case)).await;
-        cases.push(judge(case, said(outcome)));
+        cases.push(judge(case, outcome.said_by(&name).unwrap_or_else(Said::pass)));
     }
     Ok(Report { ok: cases.iter().all(|it| it.ok), cases })
 }
@@ -277,33 +250,13 @@ fn turn(number: usize, case: &Case) -> Turn {
     }
 }
 
-fn said(outcome: Outcome) -> Said {
-    let failed = outcome.steps.iter().find_map(|step| match &step.result {
-        StepResult::Failed { message } => Some(message.clone()),
-        _ => None,
-    });
-    let said = |verdict, model, says, status| Said { verdict, model, says, status };
-    match (failed, outcome.decision.map(|(_, decision)| decision)) {
-        (Some(message), _) => said(Verdict::Fail, None, Some(message), None),
-        (None, Some(Decision::Route(route))) => {
-            let first = route.candidates.first().map(|candidate| candidate.model.clone());
-            said(Verdict::Route, first, Some(route.reason), None)
-        }
-        (None, Some(Decision::Reply(text))) => said(Verdict::Reply, None, Some(text), None),
-        (None, Some(Decision::Refuse(it))) => said(Verdict::Refuse, None, Some(it.message), Some(it.status)),
-        (None, None) if outcome.patches.is_empty() => said(Verdict::Pass, None, None, None),
-        (None, None) => {
-            said(Verdict::Amend, None, outcome.patches.first().map(|(_, patch)| patch.clone()), None)
-        }
-    }
-}
-
 fn judge(case: &Case, said: Said) -> Judged {
     let Expected { verdict, model, says, status } = &case.expect;
+    let first = said.ways.into_iter().next().map(|way| way.model);
     let holds = |part: &String| said.says.as_ref().is_some_and(|said| said.contains(part));
     let because = if said.verdict != *verdict {
         Some(format!("expected {}, and it said {}", verdict.as_str(), said.verdict.as_str()))
-    } else if model.is_some() && *model != said.model {
+    } else if model.is_some() && *model != first {
         Some(format!("expected a route to {:?}", model.as_deref().unwrap_or_default()))
     } else if says.as_ref().is_some_and(|part| !holds(part)) {
         Some(format!("expected it to say {:?}", says.as_deref().unwrap_or_default()))
@@ -316,25 +269,9 @@ fn judge(case: &Case, said: Said) -> Judged {
         name: case.name.clone().unwrap_or_else(|| case.text.clone()),
         ok: because.is_none(),
         verdict: said.verdict,
-        model: said.model,
+        model: first,
         says: said.says,
         because,
-    }
-}
-
-// === impl Verdict ===
-
-impl Verdict {
-    /// The word for it in a table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Amend => "amend",
-            Self::Route => "route",
-            Self::Reply => "reply",
-            Self::Refuse => "refuse",
-            Self::Fail => "fail",
-        }
     }
 }
 

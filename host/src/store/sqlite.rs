@@ -196,6 +196,18 @@ pub(super) fn all(
     Ok(())
 }
 
+/// Every document's key and the bytes of its JSON.
+pub(super) fn sizes(connection: &Shared, collection: Collection) -> rusqlite::Result<Vec<(String, usize)>> {
+    let connection = lock(connection);
+    let sql = "SELECT key, length(CAST(json AS BLOB)) FROM document WHERE collection = ?1";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([collection.as_str()], |row| {
+        let bytes: i64 = row.get(1)?;
+        Ok((row.get(0)?, usize::try_from(bytes).unwrap_or_default()))
+    })?;
+    rows.collect()
+}
+
 fn lock(connection: &Shared) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }

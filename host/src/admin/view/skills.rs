@@ -107,6 +107,13 @@ pub struct GrantOrder {
     pub grants: Vec<String>,
 }
 
+/// `GET skills/shadow`: candidates that are tried beside the skills that serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadows {
+    /// By name.
+    pub shadows: Vec<skill::Tried>,
+}
+
 /// `GET skills/trust`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trusted {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::capability::kv::Kv;
+use crate::capability::kv::{Kv, number};
 use crate::capability::{Code, Error};
 use crate::id::SkillName;
 use crate::store::{Collection, Store};
@@ -143,11 +143,6 @@ impl Kv for Kept {
 
 fn document(skill: &SkillName, key: &str) -> String {
     format!("{skill}/{key}")
-}
-
-/// Numbers are kept as text, so that `get` shows them as people write them.
-fn number(value: &[u8]) -> Option<f64> {
-    std::str::from_utf8(value).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What may be written after `pointsman skill`, `pointsman sessions` and `pointsman use`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -87,6 +88,19 @@ pub enum Skill {
         /// The table, in TOML
         cases: PathBuf,
     },
+    /// Try a component on live requests beside the skill that serves, and see where it decides otherwise
+    ///
+    /// It is asked about every turn that the skill of its name is asked about, after that one has answered. What it says
+    /// counts for nothing, and what it does has no effect: what it keeps, wishes and sends stays in the trial. Without
+    /// SOURCE, shows how the components do that are being tried. It ends with --stop, or with the gateway.
+    #[command(after_long_help = SHADOW_EXAMPLES)]
+    Shadow(Shadow),
+    /// Ask a component about turns that were recorded, and see where it decides otherwise than was decided
+    ///
+    /// It is given the time, the chance and the models of each turn; what it does has no effect. Turns are recorded unless
+    /// `recording.enabled` is false. Works with and without a running gateway; where none runs, no model can be asked.
+    #[command(after_long_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
     /// Say whose signatures count; without anything, list them
     #[command(after_long_help = TRUST_EXAMPLES)]
     Trust(Trust),
@@ -129,6 +143,43 @@ pub struct Upgrade {
     /// How it is installed.
     #[command(flatten)]
     pub terms: Terms,
+}
+
+/// A component that is tried.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Candidate {
+    /// The skill that it is to be compared with [default: the file's name without .wasm]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Grant this too, beside what that skill is granted
+    #[arg(long = "grant", value_name = "GRANT", value_delimiter = ',')]
+    pub grants: Vec<Grant>,
+}
+
+/// `skill shadow`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Shadow {
+    /// A file, or an https:// or http:// address
+    pub source: Option<Source>,
+    /// As what it is tried.
+    #[command(flatten)]
+    pub candidate: Candidate,
+    /// The component that is tried under this name is asked no more
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "name", "grants"])]
+    pub stop: Option<String>,
+}
+
+/// `skill replay`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Replay {
+    /// A file, or an https:// or http:// address
+    pub source: Source,
+    /// As what it is tried.
+    #[command(flatten)]
+    pub candidate: Candidate,
+    /// How far back, as in `90m`, `24h`, `7days`
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub since: Duration,
 }
 
 /// `skill grant`, `skill revoke`
@@ -231,6 +282,18 @@ Examples:
   pointsman skill install ./tool-router.wasm --yes          # what it asks for is denied, and it is used
 
 Works with and without a running gateway.";
+
+const SHADOW_EXAMPLES: &str = "\
+Examples:
+  pointsman skill shadow ./tool-router.wasm                 # beside the tool-router that serves
+  pointsman skill shadow                                    # how it does
+  pointsman skill shadow --stop tool-router";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  pointsman skill replay ./tool-router.wasm
+  pointsman skill replay ./my-router.wasm --name tool-router --since 7days
+  pointsman skill replay ./tool-router.wasm --json | jq '.comparison.differences'";
 
 const GRANT_EXAMPLES: &str = "\
 Examples:

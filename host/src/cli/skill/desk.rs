@@ -4,8 +4,6 @@
 //! Whoever keeps them has the data folder: a gateway for as long as it runs, this process for the length of a command. So
 //! two never write at once, and a gateway that listens elsewhere is found out rather than passed by.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +17,7 @@ use crate::cli::client::{self, Client, Patience, Presence, escaped, presence};
 use crate::cli::{configuration, located};
 use crate::id::SkillName;
 use crate::shelf::sign::PublicKey;
-use crate::skill::{Delegates, Housekeeping, Offer, Skills};
+use crate::skill::{Housekeeping, Offer, Tried};
 use crate::store::{OpenError, Store};
 
 /// Who keeps the skills.
@@ -120,6 +118,45 @@ impl Desk {
         }
     }
 
+    /// Has a component look on beside the skill that serves under its name.
+    pub(super) async fn shadow(&self, offer: Offer) -> anyhow::Result<Tried> {
+        let client = self.running()?;
+        let path = format!("{}/shadow?{}", of(&offer.name), query(&offer));
+        client.put_component(&path, offer.wasm.clone(), header(&offer)).await
+    }
+
+    /// How those do that look on.
+    pub(super) async fn shadows(&self) -> anyhow::Result<view::Shadows> {
+        self.running()?.get("skills/shadow").await
+    }
+
+    /// It looks on no more; how it did.
+    pub(super) async fn end_shadow(&self, name: &SkillName) -> anyhow::Result<Tried> {
+        self.running()?.delete(&format!("{}/shadow", of(name))).await
+    }
+
+    /// What a component says to the turns that were recorded since then.
+    pub(super) async fn replay(&self, offer: Offer, since_ms: u64) -> anyhow::Result<Tried> {
+        match self {
+            Self::Gateway(client) => {
+                let path = format!("{}/replay?since_ms={since_ms}&{}", of(&offer.name), query(&offer));
+                client.post_component(&path, offer.wasm.clone(), header(&offer)).await
+            }
+            Self::Here(here) => Ok(here.keeper.replay(offer, since_ms).await?),
+        }
+    }
+
+    /// The gateway: only where requests come can a component look on.
+    fn running(&self) -> anyhow::Result<&Client> {
+        match self {
+            Self::Gateway(client) => Ok(client),
+            Self::Here(_) => anyhow::bail!(
+                "no gateway is running, so there are no requests to look at; `pointsman skill replay` asks a \
+                 component about those that were recorded"
+            ),
+        }
+    }
+
     /// Whose signatures count.
     pub(super) async fn trusted(&self) -> anyhow::Result<view::Trusted> {
         match self {
@@ -159,8 +196,7 @@ impl Here {
             ),
             other => other.into(),
         })?;
-        let started = Skills::start(config.skills, Delegates::nowhere(), &app::bundled()).await;
-        let (skills, housekeeping): (Arc<Skills>, _) = started.context("skills")?;
+        let (skills, housekeeping) = app::skills_at_rest(config, &store).await.context("skills")?;
         Ok(Self { keeper: Keeper::new(skills), _housekeeping: housekeeping, _store: store })
     }
 }

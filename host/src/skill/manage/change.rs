@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Looked, ManageError, Offer, granted};
+use crate::capability::Delegates;
 use crate::grant::Grant;
 use crate::id::SkillName;
 use crate::shelf::lock::{Entry, Lock};
@@ -244,10 +245,11 @@ async fn in_background<T: Send + 'static>(
 
 impl Skills {
     /// Loads what is offered, beside everything that serves.
-    pub(super) async fn candidate(
+    pub(in crate::skill) async fn candidate(
         &self,
         offer: &Offer,
         lock: &Lock,
+        delegates: &Delegates,
     ) -> Result<(Looked, Active), ManageError> {
         let config = self.loader.configured.get(offer.name.as_str()).cloned().unwrap_or_default();
         let granted = granted(&config, offer, lock);
@@ -258,7 +260,7 @@ impl Skills {
             wasm: Ok(offer.wasm.clone()),
             digest: Some(digest),
         };
-        let active = self.loader.load_with(file, Some(granted), config).await?;
+        let active = self.loader.load_with(file, Some(granted), config, delegates).await?;
         let imports: Vec<String> = active.imports.iter().map(ToString::to_string).collect();
         let subject = Subject {
             name: offer.name.as_str(),

@@ -1,0 +1,122 @@
+//! Who looks on when skills decide: turns are recorded, and candidates are asked beside the versions that serve. Neither
+//! can hold up or change a request: what was decided is handed over through bounded queues, and what does not fit is
+//! counted and let go.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+use super::Skills;
+use super::chain::Outcome;
+use super::inquiry::Inquiry;
+use super::recorded::{Archive, Recorded};
+use super::shadow::Shadow;
+use crate::id::SkillName;
+
+/// A turn that was decided.
+pub(super) struct Decided {
+    pub(super) inquiry: Inquiry,
+    pub(super) outcome: Outcome,
+}
+
+/// Where decided turns are handed in.
+pub(super) struct Witness {
+    archive: OnceLock<Arc<dyn Archive>>,
+    pub(super) shadows: ArcSwap<BTreeMap<SkillName, Arc<Shadow>>>,
+    to_record: mpsc::Sender<Arc<Decided>>,
+    to_compare: mpsc::Sender<Arc<Decided>>,
+    lost: AtomicU64,
+}
+
+/// What was handed in.
+pub(super) struct Witnessed {
+    to_record: mpsc::Receiver<Arc<Decided>>,
+    to_compare: mpsc::Receiver<Arc<Decided>>,
+}
+
+/// Turns that wait to be recorded, and to be compared: each holds its request's body.
+const WAITING_MAX: usize = 32;
+
+// === impl Witness ===
+
+impl Witness {
+    pub(super) fn new() -> (Self, Witnessed) {
+        let (to_record, recording) = mpsc::channel(WAITING_MAX);
+        let (to_compare, comparing) = mpsc::channel(WAITING_MAX);
+        let witness = Self {
+            archive: OnceLock::new(),
+            shadows: ArcSwap::default(),
+            to_record,
+            to_compare,
+            lost: AtomicU64::default(),
+        };
+        (witness, Witnessed { to_record: recording, to_compare: comparing })
+    }
+
+    /// Where turns are kept; none where none are.
+    pub(super) fn archive(&self) -> Option<&Arc<dyn Archive>> {
+        self.archive.get().filter(|archive| archive.is_on())
+    }
+}
+
+// === impl Skills ===
+
+impl Skills {
+    /// Turns that skills decide are kept here from now on. The first place that is named counts.
+    pub fn record_to(&self, archive: Arc<dyn Archive>) {
+        let _ = self.witness.archive.set(archive);
+    }
+
+    /// The skills have decided a turn. Costs next to nothing where nobody looks on, and never waits.
+    pub fn decided(&self, inquiry: &Inquiry, outcome: &Outcome) {
+        let shadows = self.witness.shadows.load();
+        let is_recorded = self.witness.archive().is_some();
+        if !is_recorded && shadows.is_empty() {
+            return;
+        }
+        let decided = Arc::new(Decided { inquiry: inquiry.clone(), outcome: outcome.clone() });
+        if !shadows.is_empty() && self.witness.to_compare.try_send(decided.clone()).is_err() {
+            shadows.values().for_each(|shadow| shadow.skip());
+        }
+        if is_recorded && self.witness.to_record.try_send(decided).is_err() {
+            let lost = self.witness.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            // The first, then ever fewer: a slow disk must not fill the log.
+            if lost.is_power_of_two() {
+                tracing::warn!("turns are recorded too slowly; {lost} are left out");
+            }
+        }
+    }
+
+    pub(super) async fn compare(&self, decided: &Decided) {
+        let shadows = self.witness.shadows.load_full();
+        let asked = shadows.values().map(|shadow| shadow.look(decided));
+        futures_util::future::join_all(asked).await;
+    }
+}
+
+// === impl Witnessed ===
+
+impl Witnessed {
+    /// Records and compares for as long as there are skills.
+    pub(super) async fn run(self, skills: &std::sync::Weak<Skills>) {
+        let Self { mut to_record, mut to_compare } = self;
+        let recording = async {
+            while let Some(decided) = to_record.recv().await {
+                let Some(skills) = skills.upgrade() else { return };
+                if let Some(archive) = skills.witness.archive() {
+                    archive.keep(Recorded::of(&decided.inquiry, &decided.outcome));
+                }
+            }
+        };
+        let comparing = async {
+            while let Some(decided) = to_compare.recv().await {
+                let Some(skills) = skills.upgrade() else { return };
+                skills.compare(&decided).await;
+            }
+        };
+        tokio::join!(recording, comparing);
+    }
+}
