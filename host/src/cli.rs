@@ -26,10 +26,12 @@ mod tests;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::config::{self, Config, Overrides};
+use crate::skill::compiler;
 use args::{Args, Command, Global};
 use client::{Client, Place};
 use output::{Format, Output, complain};
@@ -88,6 +90,10 @@ async fn command(args: Args) -> anyhow::Result<Success> {
         Command::Demo(demo) => demo::play_on(&demo, &mut output).await,
         Command::Doctor(file) => doctor::run(&global, file.config.as_deref(), &mut output).await,
         Command::Models(models) => models::run(&global, models, &mut output).await,
+        Command::CompileComponent(engine) => {
+            compiler::run(engine.target()).map_err(|error| anyhow!("{error:#}"))?;
+            Ok(Success::Yes)
+        }
         Command::Skill(skill) => skill::run(&global, skill, &mut output).await,
         Command::Sessions(sessions) => sessions::run(&global, sessions, &mut output).await,
         Command::Use(order) => sessions::pick(&global, order, &mut output).await,
@@ -108,7 +114,8 @@ fn configuration(
     file: Option<&Path>,
     listen: Option<std::net::SocketAddr>,
 ) -> Result<Config, config::Errors> {
-    Config::load(file, &Overrides { listen, data_dir: global.data_dir.clone() })
+    let program = std::env::current_exe().ok();
+    Config::load(file, &Overrides { listen, data_dir: global.data_dir.clone(), program })
 }
 
 /// The running gateway that is meant: the one named, else the one that the configuration describes.

@@ -90,6 +90,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
+    /// This program, where it can be run as a compiler of skills.
+    pub program: Option<PathBuf>,
 }
 
 /// One thing that is wrong.

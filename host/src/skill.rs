@@ -13,6 +13,7 @@ mod chain;
 mod command;
 mod compare;
 mod compiled;
+pub mod compiler;
 mod convert;
 mod engine;
 mod folder;
@@ -83,6 +84,8 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// What each guest may use.
     pub limits: Limits,
+    /// Compiles big components; without it, they are compiled in this process.
+    pub compiler: Option<compiler::Compiler>,
     /// By name.
     pub skills: BTreeMap<String, SkillConfig>,
     /// How many decided turns are kept, by whoever keeps them.
@@ -167,6 +170,7 @@ impl Skills {
         let (alarms, alarmed) = Alarms::new();
         let loader = Loader {
             engine: Arc::new(engine),
+            compiler: config.compiler,
             limits: Arc::new(config.limits),
             delegates,
             configured: config.skills,

@@ -3,6 +3,7 @@
 mod binary;
 mod clients;
 mod commands;
+mod compiler;
 mod crash;
 mod engine;
 mod export;

@@ -286,6 +286,7 @@ pub async fn gateway(folder: &Path, lmstudio: &str, toml: &str) -> Running {
     let overrides = Overrides {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         data_dir: Some(folder.join("data")),
+        ..Overrides::default()
     };
     app::start(Config::load(Some(&file), &overrides).unwrap()).await.unwrap()
 }

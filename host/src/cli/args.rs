@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::skill::compiler::Target;
+
 pub use skill::{
     Candidate, Granting, Install, Replay, Revoking, Sessions, Shadow, Sign, Skill, Terms, Trust, Upgrade, Use,
 };
@@ -121,6 +123,21 @@ pub enum Command {
     /// Work on the configuration
     #[command(subcommand)]
     Config(Config),
+    /// Compile the component on standard input for this engine, for the gateway that asks for it
+    #[command(hide = true)]
+    CompileComponent(CompileComponent),
+}
+
+/// `compile-component`: what the code is for, in the order of [`crate::skill::compiler::Target`].
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct CompileComponent {
+    /// Whether memory is reserved up front
+    #[arg(action = clap::ArgAction::Set)]
+    pub pooled: bool,
+    /// Bytes of memory of an instance
+    pub memory_bytes_max: usize,
+    /// Elements of its tables
+    pub table_elements_max: usize,
 }
 
 /// `activity`
@@ -349,6 +366,16 @@ pub struct ConfigSet {
     /// Configuration file; where there is none yet, it is made
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+// === impl CompileComponent ===
+
+impl CompileComponent {
+    /// The engine that it is for.
+    pub fn target(self) -> Target {
+        let Self { pooled, memory_bytes_max, table_elements_max } = self;
+        Target { pooled, memory_bytes_max, table_elements_max }
+    }
 }
 
 #[cfg(test)]

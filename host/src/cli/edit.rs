@@ -31,7 +31,7 @@ pub(super) fn get(args: &ConfigKey, output: &mut Output) -> anyhow::Result<Succe
 
 /// Writes a key, or takes it out.
 pub(super) fn set(global: &Global, args: &ConfigSet, output: &mut Output) -> anyhow::Result<Success> {
-    let overrides = Overrides { listen: None, data_dir: global.data_dir.clone() };
+    let overrides = Overrides { data_dir: global.data_dir.clone(), ..Overrides::default() };
     let value = args.value.as_deref().filter(|_| !args.unset);
     let file = edit::set(args.config.as_deref(), &args.key, value, &overrides)?;
     let changed = Changed { key: &args.key, file: file.display().to_string() };

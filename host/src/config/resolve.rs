@@ -61,7 +61,7 @@ pub(super) fn resolve(
         sessions: sessions(&file),
         exchange: exchange_limits(&file.limits, &mut problems),
         ingress: ingress_config(&file, &mut problems),
-        skills: skills(&file, &data_dir, &mut problems),
+        skills: skills(&file, &data_dir, overrides, &mut problems),
         data_dir,
         file: path,
     };
@@ -222,7 +222,7 @@ fn ingress_config(file: &File, problems: &mut Problems) -> ingress::Config {
     }
 }
 
-fn skills(file: &File, data_dir: &Path, problems: &mut Problems) -> skill::Config {
+fn skills(file: &File, data_dir: &Path, overrides: &Overrides, problems: &mut Problems) -> skill::Config {
     let limits = skill_limits(&file.limits.skills);
     if let Err(error) = limits.check() {
         problems.add("limits.skills", error.to_string());
@@ -251,7 +251,8 @@ fn skills(file: &File, data_dir: &Path, problems: &mut Problems) -> skill::Confi
     }
     let (folder, store) = (data_dir.join("skills"), data_dir.join(skill::STORE_FOLDER));
     let recording = recording(&file.recording, problems);
-    skill::Config { folder: Some(folder), store: Some(store), limits, skills, recording }
+    let compiler = overrides.program.clone().map(skill::compiler::Compiler);
+    skill::Config { folder: Some(folder), store: Some(store), limits, compiler, skills, recording }
 }
 
 fn recording(written: &file::Recording, problems: &mut Problems) -> skill::Recording {

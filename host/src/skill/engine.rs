@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::compiler::{self, Target};
 use super::ticker::{Running, Ticker};
 use crate::capability::Limits;
 
@@ -21,6 +22,7 @@ pub(super) struct Engine {
     slots: Arc<Semaphore>,
     slots_max: usize,
     allocation: Allocation,
+    target: Target,
 }
 
 /// Where guests' memory comes from.
@@ -63,18 +65,25 @@ const FIBER_STACK_BYTES: usize = 1 << 20;
 
 impl Engine {
     pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
-        let (wasm, allocation) = match wasmtime::Engine::new(&pooled(limits)) {
-            Ok(wasm) => (wasm, Allocation::Pooled),
-            Err(error) => {
-                tracing::warn!(
-                    "skills' memory is allocated on demand, since it could not be reserved: {error:#}"
-                );
-                (wasmtime::Engine::new(&on_demand())?, Allocation::OnDemand)
-            }
-        };
+        let (memory, tables) = (limits.memory_bytes_max, limits.table_elements_max);
+        let (wasm, allocation) =
+            match wasmtime::Engine::new(&pooled(limits.instances_max.get(), memory, tables)) {
+                Ok(wasm) => (wasm, Allocation::Pooled),
+                Err(error) => {
+                    tracing::warn!(
+                        "skills' memory is allocated on demand, since it could not be reserved: {error:#}"
+                    );
+                    (wasmtime::Engine::new(&on_demand())?, Allocation::OnDemand)
+                }
+            };
         let slots_max = limits.instances_max.get() as usize;
         let ticker = Ticker::start(wasm.weak())?;
-        Ok(Self { wasm, ticker, slots: Arc::new(Semaphore::new(slots_max)), slots_max, allocation })
+        let target = Target {
+            pooled: allocation == Allocation::Pooled,
+            memory_bytes_max: memory,
+            table_elements_max: tables,
+        };
+        Ok(Self { wasm, ticker, slots: Arc::new(Semaphore::new(slots_max)), slots_max, allocation, target })
     }
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
@@ -83,6 +92,16 @@ impl Engine {
 
     pub(super) fn allocation(&self) -> Allocation {
         self.allocation
+    }
+
+    /// What a compiler must know to compile for it.
+    pub(super) fn target(&self) -> Target {
+        self.target
+    }
+
+    /// What code must agree with to run in it.
+    pub(super) fn fingerprint(&self) -> u64 {
+        compiler::fingerprint(&self.wasm)
     }
 
     /// Counts the ticks of the clock.
@@ -112,6 +131,18 @@ impl Engine {
     }
 }
 
+// === impl Target ===
+
+impl Target {
+    /// An engine that only compiles: as the one that runs the code, with room for nothing.
+    pub(super) fn config(self) -> Config {
+        match self.pooled {
+            true => pooled(1, self.memory_bytes_max, self.table_elements_max),
+            false => on_demand(),
+        }
+    }
+}
+
 /// What guests may be made of: what every known toolchain emits, and nothing newer. Threads are not even compiled in.
 fn base() -> Config {
     let mut config = Config::new();
@@ -132,8 +163,7 @@ fn base() -> Config {
     config
 }
 
-fn pooled(limits: &Limits) -> Config {
-    let instances = limits.instances_max.get();
+fn pooled(instances: u32, memory_bytes_max: usize, table_elements_max: usize) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
@@ -142,8 +172,8 @@ fn pooled(limits: &Limits) -> Config {
         .total_stacks(instances)
         .max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_component_instance_size(COMPONENT_INSTANCE_BYTES_MAX)
-        .max_memory_size(limits.memory_bytes_max)
-        .table_elements(limits.table_elements_max)
+        .max_memory_size(memory_bytes_max)
+        .table_elements(table_elements_max)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .max_unused_warm_slots(instances);
     let mut config = base();

@@ -19,7 +19,6 @@ use crate::capability::bindings::{self, command_hook, event_hook, guard_hook, li
 use crate::capability::{Delegates, Identity, Limits, Sandbox, link_wasi};
 use crate::grant::{Capability, Grant, Rights};
 use crate::id::SkillName;
-use crate::shelf::Shelf;
 
 /// What to load and under which conditions.
 pub(super) struct Order {
@@ -138,14 +137,14 @@ const UNGRANTED: [&str; 4] = ["types", "log", "clock", "random"];
 
 /// Loads a skill: checks, compiles, links, describes, configures.
 pub(super) async fn load(
-    engine: &Arc<Engine>,
+    code: &compiled::Source,
     limits: &Arc<Limits>,
     delegates: &Delegates,
-    shelf: Option<Arc<Shelf>>,
     order: Order,
 ) -> Result<Loaded, LoadError> {
     check_bytes(&order.wasm)?;
-    let component = compiled::component(engine, shelf, order.wasm).await?;
+    let engine = &code.engine;
+    let component = code.component(order.wasm).await?;
     let interfaces = read_interfaces(engine, &component)?;
     let (pre, exports) = link(&component, &interfaces)?;
     let rights = Rights::effective(&interfaces.imports, order.grants.as_deref());
@@ -201,14 +200,10 @@ fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
 }
 
 /// What a component imports and exports, without running any of it; none where it does not compile.
-pub(super) async fn interfaces(
-    engine: &Arc<Engine>,
-    shelf: Option<Arc<Shelf>>,
-    wasm: Bytes,
-) -> Option<Interfaces> {
+pub(super) async fn interfaces(code: &compiled::Source, wasm: Bytes) -> Option<Interfaces> {
     check_bytes(&wasm).ok()?;
-    let component = compiled::component(engine, shelf, wasm).await.ok()?;
-    read_interfaces(engine, &component).ok()
+    let component = code.component(wasm).await.ok()?;
+    read_interfaces(&code.engine, &component).ok()
 }
 
 fn read_interfaces(engine: &Engine, component: &Component) -> Result<Interfaces, LoadError> {

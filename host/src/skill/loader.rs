@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::bundle::Bundled;
+use super::compiled;
+use super::compiler::Compiler;
 use super::engine::Engine;
 use super::generation::Active;
 use super::housekeeping::Alarms;
@@ -35,6 +37,7 @@ pub(super) struct File {
 /// Loads skills under the user's conditions.
 pub(super) struct Loader {
     pub(super) engine: Arc<Engine>,
+    pub(super) compiler: Option<Compiler>,
     pub(super) limits: Arc<Limits>,
     pub(super) delegates: Delegates,
     pub(super) configured: BTreeMap<String, SkillConfig>,
@@ -106,6 +109,8 @@ impl Loader {
         let failed = Status::resting(name, State::Failed(error.to_string()), source);
         // When it would run is known even of one that fails: what was to guard is not done without.
         let read = match wasm {
+            // What does not compile cannot be read either, and trying once more is expensive.
+            Some(_) if matches!(error, LoadError::Compile(_)) => None,
             Some(wasm) => self.interfaces(wasm).await.map(|interfaces| interfaces.hooks),
             None => None,
         };
@@ -127,7 +132,7 @@ impl Loader {
 
     /// What a component imports and exports; none where that cannot be read.
     pub(super) async fn interfaces(&self, wasm: Bytes) -> Option<Interfaces> {
-        load::interfaces(&self.engine, self.shelf.clone(), wasm).await
+        load::interfaces(&self.code(), wasm).await
     }
 
     /// The skill, with these grants and what is behind them.
@@ -140,7 +145,7 @@ impl Loader {
     ) -> Result<Active, LoadError> {
         let File { name, source, wasm, digest } = file;
         let order = Order { name: name.clone(), wasm: wasm?, grants, settings: config.settings };
-        let loaded = load::load(&self.engine, &self.limits, delegates, self.shelf.clone(), order).await?;
+        let loaded = load::load(&self.code(), &self.limits, delegates, order).await?;
         let reuse = if loaded.manifest.reusable { Reuse::Warm } else { Reuse::Fresh };
         let identity = loaded.blueprint.identity.clone();
         Ok(Active {
@@ -160,6 +165,12 @@ impl Loader {
             failures: AtomicU32::default(),
             alarms: self.alarms.clone(),
         })
+    }
+
+    /// Where code comes from.
+    fn code(&self) -> compiled::Source {
+        let Self { engine, compiler, shelf, .. } = self;
+        compiled::Source { engine: engine.clone(), compiler: compiler.clone(), shelf: shelf.clone() }
     }
 
     /// A misspelt name in the configuration would otherwise just do nothing.

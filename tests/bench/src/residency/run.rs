@@ -115,6 +115,7 @@ async fn gateway(folder: &Path, lmstudio: &str, slot: Slot, scale: f64) -> anyho
     let overrides = Overrides {
         listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         data_dir: Some(folder.join("data")),
+        ..Overrides::default()
     };
     let config = Config::load(Some(&file), &overrides).map_err(|errors| anyhow::anyhow!("{errors}"))?;
     app::start(config).await.context("the gateway")
