@@ -55,6 +55,25 @@ pub(super) fn claim(folder: &Path) -> Result<Lock, OpenError> {
     Ok(Lock(file))
 }
 
+/// Finds out whether another process has the folder, without taking or making anything. It may be taken the next moment.
+pub(super) fn check_free(folder: &Path) -> Result<(), OpenError> {
+    let path = folder.join(LOCK_FILE);
+    let failed = |source| OpenError::Folder { path: path.clone(), source };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    // Shared, so that two who look do not take each other for a keeper.
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map_err(failed),
+        Err(TryLockError::WouldBlock) => {
+            Err(OpenError::InUse { folder: folder.to_owned(), process: holder(&path) })
+        }
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 /// The process that holds the lock. It may be about to sign, or be on a system where a locked file cannot be read.
 fn holder(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()

@@ -46,7 +46,7 @@ fn sources_are_files_or_addresses() {
         assert!(error.contains(part), "{text}: {error}");
     }
     assert_eq!(
-        source("https://me:secret@example.com/x.wasm?token=t#f").shown(),
+        http::shown(&"https://me:secret@example.com/x.wasm?token=t#f".parse().unwrap()),
         "https://example.com/x.wasm"
     );
 }
