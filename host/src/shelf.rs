@@ -114,7 +114,9 @@ impl Shelf {
         let _turn = self.turn();
         match self.access {
             Access::Keep => Ok(self.read_lock()?),
-            Access::Look => self.find_lock()?.map_err(|why| LockError::Damaged { path: self.lock_path(), why }),
+            Access::Look => {
+                self.find_lock()?.map_err(|why| LockError::Damaged { path: self.lock_path(), why })
+            }
         }
     }
 

@@ -188,12 +188,7 @@ impl Opened {
         key.map(|key| Self::with(folder, Access::Look, &key, 0)).transpose()
     }
 
-    fn with(
-        folder: &Path,
-        access: Access,
-        key: &[u8; KEY_BYTES],
-        bytes_max: u64,
-    ) -> Result<Self, OpenError> {
+    fn with(folder: &Path, access: Access, key: &[u8; KEY_BYTES], bytes_max: u64) -> Result<Self, OpenError> {
         let keyed = Hmac::new_from_slice(key).map_err(|_| OpenError::Key)?;
         Ok(Self { folder: folder.to_owned(), access, keyed, bytes_max })
     }

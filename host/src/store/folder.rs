@@ -146,6 +146,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn looking_whether_a_folder_is_free_makes_and_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        check_free(&data).unwrap();
+        assert!(!data.exists());
+        let lock = claim(&data).unwrap();
+        let process = Some(std::process::id());
+        assert!(matches!(check_free(&data), Err(OpenError::InUse { process: it, .. }) if it == process));
+        drop(lock);
+        check_free(&data).unwrap();
+        drop(claim(&data).unwrap());
+    }
+
+    #[test]
     fn so_many_states_are_put_aside_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(STATE_FILE);

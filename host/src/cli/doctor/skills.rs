@@ -21,8 +21,10 @@ pub(super) struct Loaded {
 /// Loads them as the gateway would, and changes nothing.
 pub(super) async fn load(config: &Config) -> anyhow::Result<Loaded> {
     let keeper = Keeper::new(Skills::start_to_look(config.skills.clone(), &app::bundled()).await?);
-    let until_then = "until then, only those that lie in the folder of skills or ship with the gateway are used";
-    let unreadable = keeper.check().await.err().map(|error| Finding::fail(ABOUT, error.to_string(), until_then));
+    let until_then =
+        "until then, only those that lie in the folder of skills or ship with the gateway are used";
+    let unreadable =
+        keeper.check().await.err().map(|error| Finding::fail(ABOUT, error.to_string(), until_then));
     Ok(Loaded { skills: keeper.list().await, unreadable })
 }
 

@@ -54,7 +54,9 @@ pub(in crate::cli) struct Fetched {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseSourceError {
     /// It is an address of a kind that is not known here.
-    #[error("components come from a file, or from an https://, http:// or oci:// address; {0}:// is none of them")]
+    #[error(
+        "components come from a file, or from an https://, http:// or oci:// address; {0}:// is none of them"
+    )]
     Scheme(String),
     /// It is no address.
     #[error("{0:?} is no address: {1}")]

@@ -52,7 +52,9 @@ impl Credentials {
     pub(super) fn mend(&self, registry: &str) -> String {
         let file = self.file.as_ref().map(|file| format!(" ({})", file.display())).unwrap_or_default();
         match (&self.trouble, &self.auth) {
-            (Some(trouble), _) => format!("{trouble}{file}; `docker login {registry}` or `oras login {registry}`"),
+            (Some(trouble), _) => {
+                format!("{trouble}{file}; `docker login {registry}` or `oras login {registry}`")
+            }
             (None, RegistryAuth::Anonymous) => {
                 format!("`docker login {registry}` or `oras login {registry}` says who you are{file}")
             }
@@ -90,12 +92,15 @@ fn find(file: &Path, registry: &str) -> Result<RegistryAuth, String> {
 
 fn said(trouble: &Trouble) -> String {
     match trouble {
-        Trouble::HelperFailure { helper, .. } => format!("the program {helper}, which keeps the credentials, failed"),
+        Trouble::HelperFailure { helper, .. } => {
+            format!("the program {helper}, which keeps the credentials, failed")
+        }
         Trouble::HelperCommunicationError => {
             "the program that keeps the credentials (`credsStore`, `credHelpers`) cannot be run".to_owned()
         }
         Trouble::MalformedHelperResponse => {
-            "the program that keeps the credentials (`credsStore`, `credHelpers`) is not understood".to_owned()
+            "the program that keeps the credentials (`credsStore`, `credHelpers`) is not understood"
+                .to_owned()
         }
         Trouble::CredentialDecodingError | Trouble::CredentialMismatchError => {
             "the credentials written down for it are garbled".to_owned()

@@ -10,8 +10,8 @@ use oci_client::manifest::{
     OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageIndex, OciImageManifest, OciManifest,
 };
 
-use crate::shelf::{COMPONENT_BYTES_MAX, Digest};
 use crate::shelf::sign::{SIGNATURE_BYTES_MAX, Signature};
+use crate::shelf::{COMPONENT_BYTES_MAX, Digest};
 
 /// What is under a name.
 #[derive(Debug)]
@@ -58,7 +58,9 @@ pub(super) enum Unfit {
     #[error("has {0} bytes, more than {COMPONENT_BYTES_MAX}, which is not taken")]
     Large(i64),
     /// What should be a signature is none.
-    #[error("has an annotation {SIGNATURE_ANNOTATION} that is no signature: {0}; sign the component and push it again")]
+    #[error(
+        "has an annotation {SIGNATURE_ANNOTATION} that is no signature: {0}; sign the component and push it again"
+    )]
     Signature(String),
 }
 

@@ -35,13 +35,17 @@ pub struct Artifact(Reference);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseArtifactError {
     /// It is not of that form.
-    #[error("oci://{0} is no address in a registry ({1}); write oci://HOST/REPOSITORY:TAG or …@sha256:…, in lower case")]
+    #[error(
+        "oci://{0} is no address in a registry ({1}); write oci://HOST/REPOSITORY:TAG or …@sha256:…, in lower case"
+    )]
     Form(String, String),
     /// Its first part could be a host or a folder.
     #[error("oci://{0} names no registry: a host without a dot needs its port, as in oci://{1}:443/…")]
     Host(String, String),
     /// It says who the user is.
-    #[error("names and passwords do not belong in an address; `docker login {0}` or `oras login {0}` keeps them")]
+    #[error(
+        "names and passwords do not belong in an address; `docker login {0}` or `oras login {0}` keeps them"
+    )]
     Credentials(String),
 }
 
@@ -59,8 +63,7 @@ impl FromStr for Artifact {
     fn from_str(text: &str) -> Result<Self, ParseArtifactError> {
         let form = |why: &str| ParseArtifactError::Form(text.to_owned(), why.to_owned());
         let (host, _) = text.split_once('/').ok_or_else(|| form("it has no repository"))?;
-        if let Some((_, host)) = host.split_once('@') {
-            // What stands before it may be a password, and is not repeated.
+        if let Some((_, host)) = host.rsplit_once('@') {
             return Err(ParseArtifactError::Credentials(host.to_owned()));
         }
         let reference: Reference = text.parse().map_err(|error| form(&format!("{error}")))?;
@@ -154,7 +157,9 @@ impl<'a> Registry<'a> {
         };
         match manifest {
             Manifest::Component(component) => Ok((*component, from)),
-            Manifest::Index(_) => bail!("{} is an index of an index; name the component's own tag", self.shown),
+            Manifest::Index(_) => {
+                bail!("{} is an index of an index; name the component's own tag", self.shown)
+            }
         }
     }
 
@@ -168,7 +173,11 @@ impl<'a> Registry<'a> {
         Ok((manifest, digest))
     }
 
-    async fn bytes(&self, component: &Component, progress: &indicatif::ProgressBar) -> anyhow::Result<Vec<u8>> {
+    async fn bytes(
+        &self,
+        component: &Component,
+        progress: &indicatif::ProgressBar,
+    ) -> anyhow::Result<Vec<u8>> {
         let asked = self.client.pull_blob_stream(&self.artifact.0, &component.layer).await;
         let stream = asked.map_err(|error| self.refused(&error))?;
         let length = stream.content_length;
@@ -184,9 +193,8 @@ impl<'a> Registry<'a> {
     fn refused(&self, error: &OciDistributionError) -> anyhow::Error {
         let shown = &self.shown;
         match error {
-            OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-                self.unauthorised()
-            }
+            OciDistributionError::UnauthorizedError { .. }
+            | OciDistributionError::AuthenticationFailure(_) => self.unauthorised(),
             OciDistributionError::RegistryError { envelope, .. } => {
                 match envelope.errors.first().map(|error| &error.code) {
                     Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => self.unauthorised(),
