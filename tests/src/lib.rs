@@ -19,20 +19,10 @@ pub mod engine;
 pub mod guests;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "for tests alone: what breaks here fails the test")]
 pub mod live;
-#[expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "for tests alone: what breaks here fails the test"
-)]
 mod log;
 #[expect(clippy::unwrap_used, reason = "for tests alone: what breaks here fails the test")]
 pub mod openclaw;
-#[expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "for tests alone: what breaks here fails the test"
-)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "for tests alone: what breaks here fails the test")]
 pub mod registry;
 pub mod tools;
 #[expect(

@@ -5,7 +5,8 @@
 //!
 //! The command line's own variables are read by clap, where `cli/args.rs` declares them: `POINTSMAN_URL` (the running
 //! gateway that commands talk to, as `--url`), `POINTSMAN_LOG` (what `serve` logs, as `--log`), and [`CONFIG`] and
-//! [`DATA_DIR`] once more, as `--config` and `--data-dir`.
+//! [`DATA_DIR`] once more, as `--config` and `--data-dir`. Libraries read what is theirs everywhere: proxies (`HTTPS_PROXY` and
+//! its like) and `SSL_CERT_FILE`, for downloads of skills alone.
 
 use std::path::PathBuf;
 
