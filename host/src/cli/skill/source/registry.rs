@@ -6,8 +6,8 @@
 //! all others in HTTPS; who the user is to them says `credentials`, what is under a name says `manifest`.
 //!
 //! Bounded by [`MANIFEST_TIMEOUT`], by `MANIFEST_BYTES_MAX`, which the client can look at only when a manifest is there, and
-//! for the component by what the source's door allows. Redirects are the client's business: what they lead to counts only by
-//! its digest. Nothing is tried twice.
+//! for the component by what the source's door allows. Redirects are the client's business; a component counts by its digest
+//! wherever it came from. Nothing is tried twice.
 
 use std::fmt;
 use std::net::Ipv4Addr;
