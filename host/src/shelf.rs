@@ -7,6 +7,9 @@
 //! their digests whenever they are read. Bounded by [`COMPONENT_BYTES_MAX`], [`LOCK_BYTES_MAX`], [`lock::VERSIONS_MAX`]
 //! and [`compiled::COMPILED_BYTES_MAX`].
 //!
+//! Opened to be looked at ([`Shelf::open_to_look`]), nothing of it is made, put aside, kept or removed, and a lock that cannot be
+//! used is an error.
+//!
 //! It waits for the disk: callers are on threads that may. Another process is kept out by the lock on the data folder,
 //! which the caller holds. What a component is, and whether it may be installed at all, is not known here; nothing is
 //! fetched, compiled or run.
@@ -20,6 +23,7 @@ pub mod sign;
 mod text;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,14 +33,24 @@ use lock::Lock;
 
 pub use digest::{Digest, ParseDigestError};
 pub use disk::DiskError;
-pub use error::{ChangeError, GetError, PutError};
+pub use error::{ChangeError, GetError, LockError, PutError};
 
 /// What is installed.
 pub struct Shelf {
     folder: PathBuf,
+    access: Access,
     compiled: Compiled,
     /// Held across the disk: it is one change of the files that must not meet another.
     turn: Mutex<Turn>,
+}
+
+/// What it was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Its keeper has it, and may change it.
+    Keep,
+    /// Somebody looks at it, beside its keeper or where there is none.
+    Look,
 }
 
 /// Whoever changes the files has it.
@@ -76,7 +90,14 @@ impl Shelf {
         disk::make_folder(folder)?;
         disk::make_folder(&folder.join(VERSIONS_FOLDER))?;
         let compiled = Compiled::open(&folder.join(COMPILED_FOLDER));
-        Ok(Self { folder: folder.to_owned(), compiled, turn: Mutex::default() })
+        Ok(Self { folder: folder.to_owned(), access: Access::Keep, compiled, turn: Mutex::default() })
+    }
+
+    /// The shelf in this folder, to be looked at: the disk stays as it is, whatever is asked of it. Where there is no such
+    /// folder nothing is installed.
+    pub fn open_to_look(folder: &Path) -> Self {
+        let compiled = Compiled::open_to_look(&folder.join(COMPILED_FOLDER));
+        Self { folder: folder.to_owned(), access: Access::Look, compiled, turn: Mutex::default() }
     }
 
     /// The cache of compiled code.
@@ -84,13 +105,19 @@ impl Shelf {
         &self.compiled
     }
 
-    /// What is installed. A lock that is not understood is put aside, which is logged, and an empty one is in its place.
+    /// What is installed. A lock that is not understood is put aside, which is logged, and an empty one is in its place;
+    /// whoever only looks is told instead.
     ///
     /// # Errors
     /// The file cannot be read, or cannot be put aside.
-    pub fn lock(&self) -> Result<Lock, DiskError> {
+    pub fn lock(&self) -> Result<Lock, LockError> {
         let _turn = self.turn();
-        self.read_lock()
+        match self.access {
+            Access::Keep => Ok(self.read_lock()?),
+            Access::Look => {
+                self.find_lock()?.map_err(|why| LockError::Damaged { path: self.lock_path(), why })
+            }
+        }
     }
 
     /// Changes what is installed: on return it is on disk. An edit that fails, or changes nothing, writes nothing.
@@ -101,7 +128,7 @@ impl Shelf {
         &self,
         edit: impl FnOnce(&mut Lock) -> Result<T, E>,
     ) -> Result<T, ChangeError<E>> {
-        let mut turn = self.turn();
+        let mut turn = self.turn_to_change()?;
         let before = self.read_lock()?;
         let mut lock = before.clone();
         let outcome = edit(&mut lock).map_err(ChangeError::Refused)?;
@@ -129,7 +156,7 @@ impl Shelf {
         if bytes > COMPONENT_BYTES_MAX {
             return Err(PutError::Large(bytes));
         }
-        let mut turn = self.turn();
+        let mut turn = self.turn_to_change()?;
         let digest = Digest::of(component);
         match self.get(&digest) {
             Ok(_) => {}
@@ -166,7 +193,7 @@ impl Shelf {
     /// # Errors
     /// Something cannot be read or removed; the rest is swept another time.
     pub fn sweep(&self) -> Result<usize, DiskError> {
-        let turn = self.turn();
+        let turn = self.turn_to_change()?;
         let versions = self.folder.join(VERSIONS_FOLDER);
         let left_over = disk::sweep(&self.folder)? + disk::sweep(&versions)? + self.compiled.sweep()?;
         let lock = self.read_lock()?;
@@ -187,6 +214,17 @@ impl Shelf {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The turn of whoever changes something, which nobody does who only looks.
+    fn turn_to_change(&self) -> Result<MutexGuard<'_, Turn>, DiskError> {
+        match self.access {
+            Access::Keep => Ok(self.turn()),
+            Access::Look => {
+                let looked_at = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it is only looked at");
+                Err(DiskError::of(&self.folder, "changed")(looked_at))
+            }
+        }
+    }
+
     fn lock_path(&self) -> PathBuf {
         self.folder.join(LOCK_FILE)
     }
@@ -202,12 +240,11 @@ impl Shelf {
 
     /// Whoever calls it has the turn: a damaged lock is put aside once.
     fn read_lock(&self) -> Result<Lock, DiskError> {
-        let path = self.lock_path();
-        let Some(bytes) = disk::read(&path, LOCK_BYTES_MAX)? else { return Ok(Lock::default()) };
-        let why = match understand(bytes) {
+        let why = match self.find_lock()? {
             Ok(lock) => return Ok(lock),
             Err(why) => why,
         };
+        let path = self.lock_path();
         let aside = self.put_aside(&path)?;
         tracing::error!(
             "{} cannot be used: {why}. It is kept as {}, and no skill is installed until it is mended and put back, or \
@@ -216,6 +253,12 @@ impl Shelf {
             aside.display()
         );
         Ok(Lock::default())
+    }
+
+    /// The lock, or why what is there is none.
+    fn find_lock(&self) -> Result<Result<Lock, String>, DiskError> {
+        let bytes = disk::read(&self.lock_path(), LOCK_BYTES_MAX)?;
+        Ok(bytes.map_or_else(|| Ok(Lock::default()), understand))
     }
 
     fn put_aside(&self, path: &Path) -> Result<PathBuf, DiskError> {

@@ -164,6 +164,23 @@ impl Skills {
         delegates: Delegates,
         bundled: &[Bundled],
     ) -> Result<(Arc<Self>, Housekeeping), StartError> {
+        let shelf = config.store.as_deref().and_then(open_shelf);
+        Self::start_with(shelf, config, delegates, bundled).await
+    }
+
+    /// The same, to be looked at: nothing of what is installed is changed, not even what [`Skills::start`] would mend.
+    pub async fn start_to_look(config: Config, bundled: &[Bundled]) -> Result<Arc<Self>, StartError> {
+        let shelf = config.store.as_deref().map(Shelf::open_to_look);
+        let started = Self::start_with(shelf, config, Delegates::nowhere(), bundled).await;
+        started.map(|(skills, _)| skills)
+    }
+
+    async fn start_with(
+        shelf: Option<Shelf>,
+        config: Config,
+        delegates: Delegates,
+        bundled: &[Bundled],
+    ) -> Result<(Arc<Self>, Housekeeping), StartError> {
         config.limits.check()?;
         let engine = Engine::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let (refills, wanted) = mpsc::channel(REFILLS_MAX);
@@ -177,7 +194,7 @@ impl Skills {
             refills,
             alarms,
             loads: AtomicU64::new(0),
-            shelf: config.store.as_deref().and_then(open_shelf).map(Arc::new),
+            shelf: shelf.map(Arc::new),
             folder: config.folder,
             bundled: bundled.to_vec(),
         };

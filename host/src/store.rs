@@ -114,6 +114,14 @@ impl Store {
         Self::start(sqlite::shared(writing), sqlite::shared(reading), limits, Some(lock))
     }
 
+    /// Nobody has the state of this data folder, which is left as it is.
+    ///
+    /// # Errors
+    /// Another process has the folder, or that cannot be found out.
+    pub fn check_free(folder: &Path) -> Result<(), OpenError> {
+        folder::check_free(folder)
+    }
+
     /// A store that is gone with its last handle.
     ///
     /// # Errors

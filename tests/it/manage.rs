@@ -3,7 +3,8 @@
 
 #![cfg(test)]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use lmstudio_emulator::Emulator;
 use pointsman_tests::guests::guest;
@@ -187,8 +188,10 @@ async fn a_skill_lives_where_no_gateway_runs() {
     let desk = Desk::without_gateway();
     one_life(&desk).await;
     assert_eq!(desk.run(&["skill", "install"]).await.code, Some(2));
-    let oci = desk.run(&["skill", "install", "oci://example.com/x"]).await;
-    assert!(oci.code == Some(2) && oci.err.contains("https://"), "{oci:?}");
+    for (source, part) in [("ftp://example.com/x", "https://"), ("oci://box/x", "oci://box:443/")] {
+        let wrong = desk.run(&["skill", "install", source]).await;
+        assert!(wrong.code == Some(2) && wrong.err.contains(part), "{wrong:?}");
+    }
     for arguments in [&["sessions", "list"][..], &["use", "default"]] {
         desk.fails(arguments, "pointsman serve").await;
     }
@@ -349,4 +352,72 @@ async fn what_happens_is_told_as_it_happens() {
     follow.kill().await.unwrap();
     let all = gateway.desk.text(&["activity", "--limit", "1"]).await;
     assert!(all.lines().count() == 1 && all.contains(second["request"].as_str().unwrap()), "{all}");
+}
+
+/// Every file below a folder, with what is in it.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+            found.insert(path, Vec::new());
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_changes_nothing() {
+    let desk = Desk::without_gateway();
+    let data = desk.place.path().join("data");
+    let looks =
+        [&["skill", "list"][..], &["skill", "show", "model-swapper"], &["skill", "trust"], &["doctor"]];
+    for look in looks {
+        desk.run(look).await;
+    }
+    assert!(!data.exists(), "nothing was there, and nothing is made");
+
+    desk.json(&["skill", "install", &desk.component("speaks")]).await;
+    // Compiled again by whoever keeps it, not by whoever looks.
+    std::fs::remove_dir_all(data.join("skill-store/compiled")).unwrap();
+    let before = files(&data);
+    for look in looks {
+        desk.run(look).await;
+    }
+    assert!(desk.text(&["skill", "list"]).await.contains("speaks"));
+    assert_eq!(files(&data), before);
+
+    let lock = data.join("skill-store/skills.lock");
+    std::fs::write(&lock, "version = 7").unwrap();
+    let before = files(&data);
+    desk.fails(&["skill", "list"], "skills.lock cannot be used: it is of version 7").await;
+    let doctor = desk.run(&["doctor"]).await;
+    assert!(doctor.code == Some(1) && doctor.out.contains("skills.lock cannot be used"), "{doctor:?}");
+    assert!(doctor.out.contains("model-swapper") && doctor.out.contains("is in use"), "{doctor:?}");
+    assert_eq!(files(&data), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_may_be_longer_than_a_request() {
+    let place = Place::new();
+    place.write("pointsman.toml", "[limits]\nbody_bytes_max = 1000\n");
+    let gateway = Gateway::start(place).await;
+    let component = gateway.desk.component("speaks");
+    assert!(std::fs::metadata(&component).unwrap().len() > 1000);
+    let installed = gateway.desk.json(&["skill", "install", &component]).await;
+    assert_eq!(installed["outcome"], "activated", "{installed}");
+    // Requests are as short as ever, and whoever has no token may not even bring a component.
+    let (url, long) = (gateway.desk.url.as_deref().unwrap(), "x".repeat(100_000));
+    for (path, status) in [("v1/chat/completions", 413), ("pointsman/v1/skills/look?name=x", 401)] {
+        let sent = gateway.http.post(format!("{url}/{path}")).body(long.clone()).send().await.unwrap();
+        assert_eq!(sent.status(), status, "{path}");
+    }
+    // Orders that are no component stay short, too.
+    let token = std::fs::read_to_string(gateway.desk.place.path().join("data/admin-token")).unwrap();
+    let order = gateway.http.post(format!("{url}/pointsman/v1/skills/trust")).bearer_auth(token.trim());
+    assert_eq!(order.body(long).send().await.unwrap().status(), 413);
 }

@@ -124,6 +124,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hmac", &["shelf"]),
     ("jsonc_parser", &["discovery"]),
     ("reqwest", &["app", "cli", "provider"]),
+    ("oci_client", &["cli"]),
+    ("docker_credential", &["cli"]),
     ("axum", &["ingress", "admin", "app"]),
     (
         "tokio",

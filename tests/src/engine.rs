@@ -6,7 +6,6 @@
 
 mod build;
 mod children;
-mod log;
 mod model;
 mod router;
 

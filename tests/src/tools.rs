@@ -5,6 +5,8 @@
 //! `POINTSMAN_SKIP`, a list with commas.
 
 use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -120,4 +122,21 @@ pub(crate) fn target(name: &str) -> PathBuf {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Waits until no other process builds; the lock ends with the file.
+pub(crate) fn lock(path: &Path) -> Result<File, String> {
+    let file = File::options().create(true).append(true).open(path).map_err(told(path))?;
+    file.lock().map_err(told(path))?;
+    Ok(file)
+}
+
+/// The file says this.
+pub(crate) fn is_text(path: &Path, text: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|it| it == text)
+}
+
+/// An error with the path that it is about.
+pub(crate) fn told(path: &Path) -> impl Fn(io::Error) -> String {
+    move |error| format!("{}: {error}", path.display())
 }

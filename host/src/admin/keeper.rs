@@ -71,6 +71,11 @@ impl Keeper {
         self.0.statuses().iter().map(|it| view::Skill::of(it, lock.entry(&it.name))).collect()
     }
 
+    /// Whether what is written down of skills can be read.
+    pub async fn check(&self) -> Result<(), ManageError> {
+        self.0.lock().await.map(drop)
+    }
+
     /// What a component would be, installed.
     pub async fn look(&self, offer: Offer) -> Result<view::Looked, ManageError> {
         let bytes = offer.wasm.len();

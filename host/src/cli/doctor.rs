@@ -56,17 +56,21 @@ async fn examine(global: &Global, config: &Config) -> anyhow::Result<Vec<Finding
     }
     findings.extend(provider::bypassing(&answered));
     findings.extend(models::judge(&answered));
-    let skills = match status {
-        Some(status) => Ok(status.skills),
-        None => skills::load(config).await,
-    };
-    findings.extend(match skills {
-        Ok(skills) => skills::judge(&skills),
+    findings.extend(match status {
+        Some(status) => skills::judge(&status.skills),
+        None => skills_here(config).await,
+    });
+    Ok(findings)
+}
+
+/// Where no gateway runs.
+async fn skills_here(config: &Config) -> Vec<Finding> {
+    match skills::load(config).await {
+        Ok(loaded) => loaded.unreadable.into_iter().chain(skills::judge(&loaded.skills)).collect(),
         Err(error) => {
             vec![Finding::fail("skills", format!("{error:#}"), "correct `[limits.skills]`, or report it")]
         }
-    });
-    Ok(findings)
+    }
 }
 
 fn readable(config: &Config) -> Finding {

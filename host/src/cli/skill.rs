@@ -30,11 +30,11 @@ pub(super) async fn run(global: &Global, command: Skill, output: &mut Output) ->
         Skill::Shadow(order) => tried::shadow(global, order, output).await?,
         Skill::Replay(order) => tried::replay(global, order, output).await?,
         Skill::List => {
-            let skills = Desk::open(global).await?.list().await?;
+            let skills = Desk::look_in(global).await?.list().await?;
             output.value(&skills, || print::list(&skills.skills));
         }
         Skill::Show { name } => {
-            let shown = Desk::open(global).await?.show(&SkillName::new(name)).await?;
+            let shown = Desk::look_in(global).await?.show(&SkillName::new(name)).await?;
             output.value(&shown, || print::shown(&shown));
         }
         Skill::Remove { name } => {
@@ -70,11 +70,10 @@ fn success(changed: &SkillInFull) -> Success {
 }
 
 async fn trust(global: &Global, order: Trust, output: &mut Output) -> anyhow::Result<()> {
-    let desk = Desk::open(global).await?;
     let trusted = match (order.signer, order.key, order.remove) {
-        (Some(signer), Some(key), _) => desk.trust(&signer, key).await?,
-        (_, _, Some(signer)) => desk.untrust(&signer).await?,
-        _ => desk.trusted().await?,
+        (Some(signer), Some(key), _) => Desk::open(global).await?.trust(&signer, key).await?,
+        (_, _, Some(signer)) => Desk::open(global).await?.untrust(&signer).await?,
+        _ => Desk::look_in(global).await?.trusted().await?,
     };
     output.value(&trusted, || print::trusted(&trusted));
     Ok(())

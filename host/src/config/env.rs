@@ -5,11 +5,13 @@
 //!
 //! The command line's own variables are read by clap, where `cli/args.rs` declares them: `POINTSMAN_URL` (the running
 //! gateway that commands talk to, as `--url`), `POINTSMAN_LOG` (what `serve` logs, as `--log`), and [`CONFIG`] and
-//! [`DATA_DIR`] once more, as `--config` and `--data-dir`.
+//! [`DATA_DIR`] once more, as `--config` and `--data-dir`. Libraries read what is theirs everywhere: proxies (`HTTPS_PROXY` and
+//! its like) and `SSL_CERT_FILE`, for downloads of skills alone.
 
 use std::path::PathBuf;
 
 use etcetera::base_strategy::{BaseStrategy, choose_base_strategy};
+use etcetera::home_dir;
 
 use super::Secret;
 
@@ -27,6 +29,9 @@ pub const OPENAI_API_BASE: &str = "OPENAI_API_BASE";
 pub const OPENAI_API_KEY: &str = "OPENAI_API_KEY";
 /// LM Studio's API token.
 pub const LM_API_TOKEN: &str = "LM_API_TOKEN";
+/// The folder of `config.json`, where Docker and oras keep who the user is to a registry. Without it `.docker` in the home
+/// folder.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 
 /// What the environment says.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +85,12 @@ pub fn usual_file() -> Option<PathBuf> {
 pub fn file_to_make() -> PathBuf {
     let name = "pointsman.toml";
     choose_base_strategy().map_or_else(|_| name.into(), |base| base.config_dir().join("pointsman").join(name))
+}
+
+/// The file in which Docker and oras keep who the user is to a registry; it need not be there.
+pub fn docker_config_file() -> Option<PathBuf> {
+    let usual = || home_dir().ok().map(|home| home.join(".docker"));
+    get(DOCKER_CONFIG).map(PathBuf::from).or_else(usual).map(|folder| folder.join("config.json"))
 }
 
 /// The platform's folder for the program's state.

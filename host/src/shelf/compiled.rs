@@ -4,6 +4,8 @@
 //! A cache and no more: whatever is wrong with a file, it is removed, logged and compiled again; whatever is wrong with the
 //! folder or the key, nothing is kept. Bounded by [`COMPILED_BYTES_MAX`] and [`ENTRY_BYTES_MAX`]; what is oldest goes first.
 //!
+//! Opened to be looked at, it is read as ever; nothing is kept and nothing removed.
+//!
 //! What is in a file, and whether it still fits the engine, is its reader's business: deserialising is not done here.
 
 use std::fs::{self, File};
@@ -16,6 +18,7 @@ use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use sha2::Sha256;
 
+use super::Access;
 use super::digest::Digest;
 use super::disk::{self, DiskError, Readers};
 
@@ -58,6 +61,11 @@ impl Compiled {
         Self::open_within(folder, COMPILED_BYTES_MAX)
     }
 
+    /// The cache in this folder, to be looked at: one that is not there, or cannot be used, finds nothing.
+    pub(super) fn open_to_look(folder: &Path) -> Self {
+        Self(Opened::open_to_look(folder).ok().flatten())
+    }
+
     fn open_within(folder: &Path, bytes_max: u64) -> Self {
         let opened = Opened::open(folder, bytes_max);
         Self(opened.inspect_err(|why| tracing::warn!("compiled skills are not kept: {why}")).ok())
@@ -89,7 +97,7 @@ impl Compiled {
 
     /// Keeps compiled code, in the place of what was there under this key. What cannot be kept is logged.
     pub fn put(&self, key: &CacheKey, payload: &[u8]) {
-        let Some(opened) = &self.0 else { return };
+        let Some(opened) = self.kept() else { return };
         if let Err(error) = opened.put(key, payload) {
             tracing::warn!("compiled code is not kept: {error}");
         }
@@ -97,7 +105,7 @@ impl Compiled {
 
     /// Drops what was put under this key: for whoever finds that it does not fit the engine.
     pub fn remove(&self, key: &CacheKey) {
-        let Some(opened) = &self.0 else { return };
+        let Some(opened) = self.kept() else { return };
         if let Err(error) = disk::remove(&opened.path(key)) {
             tracing::warn!("{error}");
         }
@@ -105,7 +113,12 @@ impl Compiled {
 
     /// Removes what crashes left; how many files that were.
     pub(super) fn sweep(&self) -> Result<usize, DiskError> {
-        self.0.as_ref().map_or(Ok(0), |opened| disk::sweep(&opened.folder))
+        self.kept().map_or(Ok(0), |opened| disk::sweep(&opened.folder))
+    }
+
+    /// The cache, where it is changed.
+    fn kept(&self) -> Option<&Opened> {
+        self.0.as_ref().filter(|opened| opened.access == Access::Keep)
     }
 }
 
@@ -123,6 +136,7 @@ impl CacheKey {
 /// A cache that can be used.
 struct Opened {
     folder: PathBuf,
+    access: Access,
     /// The code of nothing yet, with the key in it.
     keyed: Hmac<Sha256>,
     bytes_max: u64,
@@ -165,8 +179,18 @@ impl Opened {
             Some(key) => key,
             None => make_key(&path)?,
         };
-        let keyed = Hmac::new_from_slice(&key).map_err(|_| OpenError::Key)?;
-        Ok(Self { folder: folder.to_owned(), keyed, bytes_max })
+        Self::with(folder, Access::Keep, &key, bytes_max)
+    }
+
+    fn open_to_look(folder: &Path) -> Result<Option<Self>, OpenError> {
+        check_private(folder, fs::Metadata::is_dir)?;
+        let key = read_key(&folder.join(KEY_FILE))?;
+        key.map(|key| Self::with(folder, Access::Look, &key, 0)).transpose()
+    }
+
+    fn with(folder: &Path, access: Access, key: &[u8; KEY_BYTES], bytes_max: u64) -> Result<Self, OpenError> {
+        let keyed = Hmac::new_from_slice(key).map_err(|_| OpenError::Key)?;
+        Ok(Self { folder: folder.to_owned(), access, keyed, bytes_max })
     }
 
     fn path(&self, key: &CacheKey) -> PathBuf {

@@ -4,6 +4,25 @@ use std::path::PathBuf;
 
 use super::{COMPONENT_BYTES_MAX, Digest, DiskError, LOCK_BYTES_MAX};
 
+/// Why it cannot be said what is installed.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The file cannot be read, or cannot be put aside.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It is not understood, and whoever asks may not put it aside.
+    #[error(
+        "{} cannot be used: {why}; mend it, or start the gateway, which puts it aside and serves without what is installed",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
 /// Why nothing was changed. `E` is the edit's own reason.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError<E: std::error::Error> {

@@ -119,8 +119,8 @@ pub enum ReadSignatureError {
     },
 }
 
-/// Bytes of a signature's file: a few short lines.
-const SIGNATURE_FILE_BYTES_MAX: u64 = 4 << 10;
+/// Bytes of a signature's text: a few short lines.
+pub const SIGNATURE_BYTES_MAX: u64 = 4 << 10;
 
 /// The first line of what is signed: a signature made for anything else never holds here.
 const DOMAIN: &str = "pointsman skill signature 1";
@@ -176,10 +176,10 @@ impl Signature {
     /// # Errors
     /// The file cannot be read, or is something else.
     pub fn read(path: &Path) -> Result<Option<Self>, ReadSignatureError> {
-        let Some(bytes) = disk::read(path, SIGNATURE_FILE_BYTES_MAX)? else { return Ok(None) };
+        let Some(bytes) = disk::read(path, SIGNATURE_BYTES_MAX)? else { return Ok(None) };
         let wrong = |reason: String| ReadSignatureError::Text { path: path.to_owned(), reason };
-        if bytes.len() as u64 > SIGNATURE_FILE_BYTES_MAX {
-            return Err(wrong(format!("it has more than {SIGNATURE_FILE_BYTES_MAX} bytes")));
+        if bytes.len() as u64 > SIGNATURE_BYTES_MAX {
+            return Err(wrong(format!("it has more than {SIGNATURE_BYTES_MAX} bytes")));
         }
         let text = String::from_utf8(bytes).map_err(|_| wrong("it is no text".to_owned()))?;
         text.parse().map(Some).map_err(wrong)

@@ -1,5 +1,6 @@
 //! The shelf on a disk: what is kept, what a crash or a stranger leaves, what is swept.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 
@@ -211,4 +212,70 @@ fn the_shelf_is_its_owners_alone() {
     for file in [shelf.lock_path(), shelf.component_path(&digest)] {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
+}
+
+/// Every file below a folder, with what is in it.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+            found.insert(path, Vec::new());
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+#[test]
+fn whoever_looks_changes_nothing() {
+    let (folder, shelf) = shelf();
+    let digest = install(&shelf, b"one", "1.0.0");
+    let key = compiled::CacheKey { component: digest, engine: 7, extra: String::new() };
+    let other = compiled::CacheKey { engine: 8, ..key.clone() };
+    shelf.compiled().put(&key, b"code");
+    shelf.compiled().put(&other, b"other code");
+    // What a keeper would mend: code that somebody changed, and what a crash left.
+    let folder = folder.path().join(SHELF_FOLDER);
+    let changed = fs::read_dir(folder.join(COMPILED_FOLDER)).unwrap().map(|it| it.unwrap().path());
+    let changed = changed.filter(|path| fs::read(path).unwrap().ends_with(b"other code")).last().unwrap();
+    fs::write(changed, "changed").unwrap();
+    fs::write(folder.join(".new-aB3dE6"), "").unwrap();
+    let before = files(&folder);
+
+    let looking = Shelf::open_to_look(&folder);
+    assert_eq!(looking.lock().unwrap().entry(&name()).unwrap().active, Some(digest));
+    assert_eq!(looking.get(&digest).unwrap(), b"one");
+    assert_eq!(looking.compiled().get(&key).as_deref(), Some(b"code".as_slice()));
+    assert_eq!(looking.compiled().get(&other), None);
+    looking.compiled().put(&key, b"newer code");
+    looking.compiled().remove(&key);
+    let changed = looking.change(|lock| Ok::<_, Infallible>(lock.remove(&name())));
+    assert!(matches!(changed, Err(ChangeError::Disk(_))));
+    assert!(matches!(looking.put(b"two"), Err(PutError::Disk(_))) && looking.sweep().is_err());
+    assert_eq!(files(&folder), before);
+
+    // A damaged lock is theirs who keep it, and said.
+    fs::write(shelf.lock_path(), "version = 7").unwrap();
+    let before = files(&folder);
+    let error = looking.lock().unwrap_err().to_string();
+    assert!(error.contains("skills.lock cannot be used: it is of version 7"), "{error}");
+    assert_eq!(files(&folder), before);
+    assert_eq!(shelf.lock().unwrap(), Lock::default(), "the keeper puts it aside");
+}
+
+#[test]
+fn whoever_looks_where_nothing_is_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let looking = Shelf::open_to_look(&folder.path().join(SHELF_FOLDER));
+    assert_eq!(looking.lock().unwrap(), Lock::default());
+    assert!(
+        !looking.compiled().is_usable()
+            && matches!(looking.get(&Digest::of(b"")), Err(GetError::Missing { .. }))
+    );
+    assert!(looking.put(b"one").is_err());
+    assert_eq!(files(folder.path()), BTreeMap::new());
 }

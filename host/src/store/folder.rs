@@ -55,6 +55,25 @@ pub(super) fn claim(folder: &Path) -> Result<Lock, OpenError> {
     Ok(Lock(file))
 }
 
+/// Finds out whether another process has the folder, without taking or making anything. It may be taken the next moment.
+pub(super) fn check_free(folder: &Path) -> Result<(), OpenError> {
+    let path = folder.join(LOCK_FILE);
+    let failed = |source| OpenError::Folder { path: path.clone(), source };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    // Shared, so that two who look do not take each other for a keeper.
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map_err(failed),
+        Err(TryLockError::WouldBlock) => {
+            Err(OpenError::InUse { folder: folder.to_owned(), process: holder(&path) })
+        }
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 /// The process that holds the lock. It may be about to sign, or be on a system where a locked file cannot be read.
 fn holder(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
@@ -125,6 +144,20 @@ fn beside(path: &Path, companion: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looking_whether_a_folder_is_free_makes_and_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        check_free(&data).unwrap();
+        assert!(!data.exists());
+        let lock = claim(&data).unwrap();
+        let process = Some(std::process::id());
+        assert!(matches!(check_free(&data), Err(OpenError::InUse { process: it, .. }) if it == process));
+        drop(lock);
+        check_free(&data).unwrap();
+        drop(claim(&data).unwrap());
+    }
 
     #[test]
     fn so_many_states_are_put_aside_and_no_more() {

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use super::build::llama_server;
 use super::children::{self, Child};
-use super::log::Log;
 use super::model::Model;
 use crate::live::Live;
+use crate::log::Log;
 use crate::world::Answer;
 
 /// What anything may take before the test is lost: it tells a hang from a machine under load.

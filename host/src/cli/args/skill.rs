@@ -12,12 +12,16 @@ use crate::shelf::sign::PublicKey;
 /// `skill`
 #[derive(Debug, Subcommand)]
 pub enum Skill {
-    /// Install a skill from a file or an address, or a newer version of one
+    /// Install a skill from a file, an address or a registry, or a newer version of one
     ///
     /// First it is looked at, without running anything of it outside the sandbox: what it is, what it asks for, who signed
     /// it. What it asks for and is not granted is asked for on a terminal, and denied elsewhere. A version that asks for
     /// more than the one in use waits until it is approved, and that one goes on serving. A signature beside the file
-    /// (SOURCE.sig) is checked.
+    /// (SOURCE.sig), or in a registry as an annotation, is checked.
+    ///
+    /// In an OCI registry a skill is the standard artifact for WebAssembly. Its tag is resolved to a digest, which is
+    /// written down. Who you are to a registry is what `docker login` or `oras login` wrote down; one on this machine is asked
+    /// in plain HTTP, all others in HTTPS.
     #[command(after_long_help = INSTALL_EXAMPLES)]
     Install(Install),
     /// List the skills: which are in use, what they may do, what is wrong with them
@@ -109,9 +113,9 @@ pub enum Skill {
 /// `skill install`
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Install {
-    /// A file, or an https:// or http:// address
+    /// A file, an https:// or http:// address, or oci://HOST/REPOSITORY with :TAG or @sha256:…
     pub source: Source,
-    /// What it is to be called here [default: the file's name without .wasm]
+    /// What it is to be called here [default: the file's name without .wasm, the repository's last part]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// How it is installed.
@@ -138,7 +142,7 @@ pub struct Terms {
 pub struct Upgrade {
     /// Its name
     pub name: String,
-    /// A file, or an https:// or http:// address [default: the version that waits for approval]
+    /// A file, an https://, http:// or oci:// address [default: the version that waits for approval]
     pub source: Option<Source>,
     /// How it is installed.
     #[command(flatten)]
@@ -279,6 +283,7 @@ Examples:
   pointsman skill install ./tool-router.wasm
   pointsman skill install ./tool-router.wasm --grant models,residency
   pointsman skill install https://example.com/skills/weather.wasm --grant http=api.example.com
+  pointsman skill install oci://ghcr.io/acme/tool-router:1.2
   pointsman skill install ./tool-router.wasm --yes          # what it asks for is denied, and it is used
 
 Works with and without a running gateway.";
@@ -305,11 +310,16 @@ const UPGRADE_EXAMPLES: &str = "\
 Examples:
   pointsman skill upgrade tool-router                       # the version that waits serves
   pointsman skill upgrade tool-router --grant residency     # and is granted what it asks for
-  pointsman skill upgrade tool-router ./tool-router-2.wasm";
+  pointsman skill upgrade tool-router ./tool-router-2.wasm
+  pointsman skill upgrade tool-router oci://ghcr.io/acme/tool-router:2.0";
 
 const SIGN_EXAMPLES: &str = "\
 Examples:
   pointsman skill sign tool-router.wasm --key ~/.pointsman.key
+
+To a registry the signature goes as an annotation of the artifact:
+  oras push ghcr.io/acme/tool-router:1.2 --config config.json:application/vnd.wasm.config.v0+json \\
+    --annotation \"pointsman.skill.signature=$(cat tool-router.wasm.sig)\" tool-router.wasm:application/wasm
 
 Keep the key's file to yourself, and hand out the public key that is printed.";
 

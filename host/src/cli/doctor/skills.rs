@@ -6,17 +6,26 @@ use crate::admin::keeper::Keeper;
 use crate::admin::view::Skill;
 use crate::app;
 use crate::config::Config;
-use crate::skill::{Delegates, Skills};
+use crate::skill::Skills;
 
 const ABOUT: &str = "skills";
 
-/// Loads them as the gateway would.
-pub(super) async fn load(config: &Config) -> anyhow::Result<Vec<Skill>> {
-    // Looking makes nothing: where no skill was ever installed there is no store.
-    let store = config.skills.store.clone().filter(|store| store.exists());
-    let config = crate::skill::Config { store, ..config.skills.clone() };
-    let (skills, _housekeeping) = Skills::start(config, Delegates::nowhere(), &app::bundled()).await?;
-    Ok(Keeper::new(skills).list().await)
+/// The skills where no gateway runs.
+pub(super) struct Loaded {
+    /// Each as the gateway would have it.
+    pub(super) skills: Vec<Skill>,
+    /// Why it cannot be said what is installed.
+    pub(super) unreadable: Option<Finding>,
+}
+
+/// Loads them as the gateway would, and changes nothing.
+pub(super) async fn load(config: &Config) -> anyhow::Result<Loaded> {
+    let keeper = Keeper::new(Skills::start_to_look(config.skills.clone(), &app::bundled()).await?);
+    let until_then =
+        "until then, only those that lie in the folder of skills or ship with the gateway are used";
+    let unreadable =
+        keeper.check().await.err().map(|error| Finding::fail(ABOUT, error.to_string(), until_then));
+    Ok(Loaded { skills: keeper.list().await, unreadable })
 }
 
 /// What their state means.

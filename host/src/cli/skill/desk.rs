@@ -2,7 +2,8 @@
 //! the same.
 //!
 //! Whoever keeps them has the data folder: a gateway for as long as it runs, this process for the length of a command. So
-//! two never write at once, and a gateway that listens elsewhere is found out rather than passed by.
+//! two never write at once, and a gateway that listens elsewhere is found out rather than passed by. A command that only
+//! looks takes nothing and changes nothing.
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -15,9 +16,10 @@ use crate::app;
 use crate::cli::args::Global;
 use crate::cli::client::{self, Client, Patience, Presence, escaped, presence};
 use crate::cli::{configuration, located};
+use crate::config::Config;
 use crate::id::SkillName;
 use crate::shelf::sign::PublicKey;
-use crate::skill::{Housekeeping, Offer, Tried};
+use crate::skill::{Housekeeping, Offer, Skills, Tried};
 use crate::store::{OpenError, Store};
 
 /// Who keeps the skills.
@@ -31,6 +33,12 @@ pub(super) enum Desk {
 /// The skills of a data folder that no gateway uses.
 pub(super) struct Here {
     keeper: Keeper,
+    /// None where they are only looked at.
+    _claim: Option<Claim>,
+}
+
+/// The data folder is ours.
+struct Claim {
     /// Not run: nobody asks these skills anything.
     _housekeeping: Housekeeping,
     /// Last, so that the folder is ours until everything else is gone.
@@ -40,14 +48,19 @@ pub(super) struct Here {
 // === impl Desk ===
 
 impl Desk {
-    /// Finds out who keeps them.
+    /// Finds out who keeps them, to change something.
     pub(super) async fn open(global: &Global) -> anyhow::Result<Self> {
-        let place = located(global)?;
-        match presence(&place.url).await? {
-            Presence::Gateway => Ok(Self::Gateway(Client::new(place).await?)),
-            // Whoever names a gateway means that one.
-            absent if global.url.is_some() => Err(client::absent(&place, absent)),
-            Presence::Nothing | Presence::Stranger => Ok(Self::Here(Box::new(Here::open(global).await?))),
+        match gateway(global).await? {
+            Some(client) => Ok(Self::Gateway(client)),
+            None => Ok(Self::Here(Box::new(Here::open(configuration(global, None, None)?).await?))),
+        }
+    }
+
+    /// Finds out who keeps them, to look.
+    pub(super) async fn look_in(global: &Global) -> anyhow::Result<Self> {
+        match gateway(global).await? {
+            Some(client) => Ok(Self::Gateway(client)),
+            None => Ok(Self::Here(Box::new(Here::look_in(configuration(global, None, None)?).await?))),
         }
     }
 
@@ -188,16 +201,40 @@ impl Desk {
 // === impl Here ===
 
 impl Here {
-    async fn open(global: &Global) -> anyhow::Result<Self> {
-        let config = configuration(global, None, None)?;
-        let store = Store::open(&config.data_dir).map_err(|error| match error {
-            in_use @ OpenError::InUse { .. } => anyhow::Error::new(in_use).context(
-                "no gateway answers where one is expected; if one runs elsewhere, name it with --url",
-            ),
-            other => other.into(),
-        })?;
+    async fn open(config: Config) -> anyhow::Result<Self> {
+        let store = Store::open(&config.data_dir).map_err(taken)?;
         let (skills, housekeeping) = app::skills_at_rest(config, &store).await.context("skills")?;
-        Ok(Self { keeper: Keeper::new(skills), _housekeeping: housekeeping, _store: store })
+        let claim = Claim { _housekeeping: housekeeping, _store: store };
+        Ok(Self { keeper: Keeper::new(skills), _claim: Some(claim) })
+    }
+
+    async fn look_in(config: Config) -> anyhow::Result<Self> {
+        Store::check_free(&config.data_dir).map_err(taken)?;
+        let skills = Skills::start_to_look(config.skills, &app::bundled()).await.context("skills")?;
+        let keeper = Keeper::new(skills);
+        // Without it they would be listed as if nothing were installed.
+        keeper.check().await?;
+        Ok(Self { keeper, _claim: None })
+    }
+}
+
+/// The gateway that runs; none where that is as well.
+async fn gateway(global: &Global) -> anyhow::Result<Option<Client>> {
+    let place = located(global)?;
+    match presence(&place.url).await? {
+        Presence::Gateway => Ok(Some(Client::new(place).await?)),
+        // Whoever names a gateway means that one.
+        absent if global.url.is_some() => Err(client::absent(&place, absent)),
+        Presence::Nothing | Presence::Stranger => Ok(None),
+    }
+}
+
+/// The data folder cannot be had.
+fn taken(error: OpenError) -> anyhow::Error {
+    match error {
+        in_use @ OpenError::InUse { .. } => anyhow::Error::new(in_use)
+            .context("no gateway answers where one is expected; if one runs elsewhere, name it with --url"),
+        other => other.into(),
     }
 }
 

@@ -52,7 +52,7 @@ async fn bring(
     let mut offer = Offer {
         name,
         wasm: fetched.wasm.into(),
-        source: source.shown(),
+        source: fetched.from,
         signature: fetched.signature,
         grants: terms.grants,
         force: terms.force,

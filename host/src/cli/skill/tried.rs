@@ -48,7 +48,7 @@ async fn offer(source: &Source, candidate: Candidate, output: &mut Output) -> an
     Ok(Offer {
         name: SkillName::new(candidate.name.unwrap_or_else(|| source.stem())),
         wasm: fetched.wasm.into(),
-        source: source.shown(),
+        source: fetched.from,
         signature: fetched.signature,
         grants: candidate.grants,
         force: false,

@@ -108,7 +108,7 @@ fn a_signature_stands_beside_its_component() {
         "\u{0}".to_owned(),
         signature.to_text() + "more = 1\n",
         signature.to_text().replace("sha256:", "sha1:"),
-        " ".repeat(SIGNATURE_FILE_BYTES_MAX as usize + 1),
+        " ".repeat(SIGNATURE_BYTES_MAX as usize + 1),
     ];
     for text in spoilt {
         std::fs::write(&path, &text).unwrap();

@@ -1,6 +1,6 @@
-//! What a router writes: where it listens, and the last lines for a test that fails.
+//! What a server of another make writes: where it listens, and the last lines for a test that fails.
 //!
-//! A thread reads it to its end, because a full pipe would hold the router up. The lines that are kept are bounded.
+//! A thread reads it to its end, because a full pipe would hold the server up. The lines that are kept are bounded.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -15,15 +15,15 @@ const BEFORE_ADDRESS: &str = "listening on ";
 /// Lines that are kept.
 const LINES_MAX: usize = 200;
 
-/// A router's last lines, which grow as it writes.
+/// A server's last lines, which grow as it writes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Log(Arc<Mutex<VecDeque<String>>>);
+pub(crate) struct Log(Arc<Mutex<VecDeque<String>>>);
 
 // === impl Log ===
 
 impl Log {
-    /// Reads what a router writes, to its end. The address comes once it listens, and nothing if it never does.
-    pub(super) fn follow(from: impl Read + Send + 'static) -> (Self, oneshot::Receiver<String>) {
+    /// Reads what a server writes, to its end. The address comes once it listens, and nothing if it never does.
+    pub(crate) fn follow(from: impl Read + Send + 'static) -> (Self, oneshot::Receiver<String>) {
         let (log, (address, listens)) = (Self::default(), oneshot::channel());
         let kept = log.clone();
         thread::spawn(move || kept.read(from, address));
@@ -31,7 +31,7 @@ impl Log {
     }
 
     /// The last lines.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().fold(String::new(), |text, line| text + line + "\n")
     }
@@ -43,8 +43,9 @@ impl Log {
             if let Some((_, rest)) = line.split_once(BEFORE_ADDRESS)
                 && let Some(address) = address.take()
             {
+                let end = rest.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(rest.len());
                 // A test that waits no longer needs no address.
-                let _ = address.send(rest.trim().to_owned());
+                let _ = address.send(rest[..end].to_owned());
             }
             self.keep(line);
         }
@@ -76,6 +77,12 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(log.text().lines().count(), LINES_MAX);
+    }
+
+    #[tokio::test]
+    async fn an_address_ends_where_a_quote_does() {
+        let line = "level=info msg=\"listening on 127.0.0.1:4711\" go.version=go1.26\n";
+        assert_eq!(Log::follow(line.as_bytes()).1.await.unwrap(), "127.0.0.1:4711");
     }
 
     #[tokio::test]
