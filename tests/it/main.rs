@@ -3,6 +3,7 @@
 mod binary;
 mod clients;
 mod commands;
+mod contained;
 mod crash;
 mod engine;
 mod export;
@@ -10,6 +11,7 @@ mod faults;
 mod folder;
 mod front;
 mod hooks;
+mod limits;
 mod manage;
 mod plugins;
 mod requests;

@@ -21,14 +21,14 @@ enum Refused {
     Elements(usize),
 }
 
-/// Linear memories in one component; the adapters of one guest runtime measured bring three.
-const MEMORIES_MAX: usize = 8;
+/// Linear memories of one component: a QuickJS guest with its adapters has three.
+pub const MEMORIES_PER_COMPONENT: u32 = 3;
 
-/// Tables in one component.
-const TABLES_MAX: usize = 64;
+/// Tables of one component; each core instance of a Python guest brings at most one.
+pub const TABLES_PER_COMPONENT: u32 = 40;
 
-/// Core instances in one component; one guest runtime measured is made of 38.
-const INSTANCES_MAX: usize = 64;
+/// Core instances of one component: a Python guest is made of 38.
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
 
 // === impl Memory ===
 
@@ -83,15 +83,15 @@ impl ResourceLimiter for Memory {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        CORE_INSTANCES_PER_COMPONENT as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        TABLES_PER_COMPONENT as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        MEMORIES_PER_COMPONENT as usize
     }
 }
 
