@@ -11,6 +11,7 @@ mod faults;
 mod folder;
 mod front;
 mod hooks;
+mod languages;
 mod limits;
 mod manage;
 mod plugins;

@@ -5,11 +5,14 @@
 //! build's flags. What is missing on the machine fails the test with the command that mends it.
 
 mod assembled;
+mod languages;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::tools;
+
+pub use languages::Language;
 
 /// The target that skills are built for.
 const TARGET: &str = "wasm32-wasip2";

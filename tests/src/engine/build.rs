@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::tools;
+use crate::tools::{self, is_text, told};
 
 /// By this name `POINTSMAN_SKIP` switches off what needs the engine.
 pub const NAME: &str = "llama-server";
@@ -73,7 +73,7 @@ pub fn llama_server() -> PathBuf {
 fn build(folder: &Path) -> Result<PathBuf, String> {
     fs::create_dir_all(folder).map_err(told(folder))?;
     let folder = &folder.canonicalize().map_err(told(folder))?;
-    let _alone = lock(&folder.join("lock"))?;
+    let _alone = tools::lock(&folder.join("lock"))?;
     let (program, stamp) = (folder.join("bin/llama-server"), folder.join("stamp"));
     let recipe = format!("{DIGEST}\n{}\n", OPTIONS.join("\n"));
     if program.is_file() && is_text(&stamp, &recipe) {
@@ -89,13 +89,6 @@ fn build(folder: &Path) -> Result<PathBuf, String> {
     fs::write(&stamp, &recipe).map_err(told(&stamp))?;
     fs::remove_dir_all(&work).map_err(told(&work))?;
     Ok(program)
-}
-
-/// Waits until no other process builds; the lock ends with the file.
-fn lock(path: &Path) -> Result<File, String> {
-    let file = File::options().create(true).append(true).open(path).map_err(told(path))?;
-    file.lock().map_err(told(path))?;
-    Ok(file)
 }
 
 /// A folder in which nothing is left of another recipe.
@@ -187,13 +180,4 @@ fn digest(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hash)?;
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn is_text(path: &Path, text: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|it| it == text)
-}
-
-/// An error with the path that it is about.
-fn told(path: &Path) -> impl Fn(io::Error) -> String {
-    move |error| format!("{}: {error}", path.display())
 }
