@@ -1,5 +1,6 @@
 //! Bounds the memory of one instance: the sum over all its linear memories, and over all its tables. A limit per memory
-//! would let a guest with four memories have four times as much.
+//! would let a guest with three memories have three times as much. And how many of each a component may have: the pool
+//! that they come from is as big as that times the instances that there may be.
 
 use super::allowance::Limits;
 use wasmtime::{ResourceLimiter, Result};
@@ -25,10 +26,10 @@ enum Refused {
 pub const MEMORIES_PER_COMPONENT: u32 = 3;
 
 /// Tables of one component; each core instance of a Python guest brings at most one.
-pub const TABLES_PER_COMPONENT: u32 = 40;
+pub const TABLES_PER_COMPONENT: u32 = 64;
 
-/// Core instances of one component: a Python guest is made of 38.
-pub const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
+/// Core instances of one component: a Python guest is made of up to 38.
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 // === impl Memory ===
 

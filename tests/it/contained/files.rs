@@ -22,7 +22,7 @@ const CODE_BYTES: usize = 32;
 const UNUSABLE: [(&str, &str); 15] = [
     ("bare", "does not export `pointsman:skill/lifecycle`, so it is not a skill"),
     ("core-module", "is a core module, not a component"),
-    ("four-memories", "4 linear memories"),
+    ("four-memories", "contains 4 Wasm linear memories, which exceeds"),
     ("from-the-future", "is built against version 0.9.0 of the contract; this gateway supports 0.1.x"),
     ("memories-together", "bytes of memory and may have 67108864"),
     ("misfits", "does not fit the contract"),
