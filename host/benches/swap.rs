@@ -1,7 +1,8 @@
 //! What changing a skill costs, and starting with skills that were compiled before: the parts that people wait for.
 //!
 //! Each figure is the median of rounds within one run, shown beside a yardstick of the same run: compiling the component
-//! without a cache. Only the ratios can be compared between machines.
+//! without a cache. Only the ratios can be compared between machines. Guests in JavaScript and Python are measured where
+//! the tests have built them (`cargo test -p pointsman-tests --test it languages`).
 //! `cargo bench -p pointsman --bench swap`
 
 #![expect(
@@ -44,6 +45,38 @@ fn main() {
         runtime.block_on(skills.remove(&SkillName::new("policy"))).expect("it is removed");
     }
     figures.print();
+    for language in ["javascript", "python"] {
+        measure_language(&runtime, language);
+    }
+}
+
+/// A start with one skill, a big one, that was compiled before.
+fn measure_language(runtime: &Runtime, language: &str) {
+    let built = format!("{}/../target/guests-{language}/policy.wasm", env!("CARGO_MANIFEST_DIR"));
+    let Ok(wasm) = std::fs::read(&built) else {
+        println!("start, a skill in {language}: there is no {built}");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let skills = folder.path().join("skills");
+    std::fs::create_dir(&skills).expect("a folder");
+    std::fs::write(skills.join("policy.wasm"), wasm).expect("it is written");
+    let start = || {
+        let config = Config {
+            store: Some(folder.path().join("store")),
+            folder: Some(skills.clone()),
+            ..Config::default()
+        };
+        let (skills, _) =
+            runtime.block_on(Skills::start(config, Delegates::nowhere(), &[])).expect("the skills start");
+        assert_eq!(skills.statuses().first().map(|it| it.state.as_str()), Some("active"));
+    };
+    let cold = time(start);
+    let mut warm: Vec<f64> = (0..ROUNDS).map(|_| time(start)).collect();
+    let warm = median(&mut warm);
+    for (name, ms) in [("nothing compiled before", cold), ("from the compile cache", warm)] {
+        println!("{:44} {ms:>9.2} {:>8.3}", format!("start, {language}, {name}"), ms / cold);
+    }
 }
 
 fn offer(skill: &str) -> Offer {

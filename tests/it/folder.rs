@@ -1,57 +1,12 @@
-//! Skills in the folder beside the bundled one: broken ones cost nobody anything, one without grants is told `denied`,
-//! and the example of the SDK does its work.
+//! Skills in the folder beside the bundled ones: one without grants is told `denied`, and the example of the SDK does its
+//! work.
 
 #![cfg(test)]
 
 use lmstudio_emulator::config::Model;
 use lmstudio_emulator::{Config as LmStudio, Event};
-use pointsman::skill::State;
-use pointsman_tests::world::{GENERAL, World, lmstudio, says, shows};
+use pointsman_tests::world::{World, lmstudio, says, shows};
 use pointsman_tests::{guests, tools};
-
-const TRANSLATE: &str = "Translate into German: Where is the station?";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn broken_skills_are_passed_over_and_named() {
-    let broken = ["spins", "traps", "hogs-at-once", "hogs-by-growth", "errs"];
-    let skills: Vec<_> = broken.iter().map(|name| (format!("{name}.wasm"), guests::guest(name))).collect();
-    let mut skills: Vec<_> = skills.iter().map(|(file, wasm)| (file.as_str(), wasm.clone())).collect();
-    skills.push(("not-wasm.wasm", b"hello".to_vec()));
-    skills.push(("spins-in-configure.wasm", guests::guest("spins-in-configure")));
-    let world = World::with_skills(lmstudio(), "", &skills).await;
-
-    let plain = world.ask("s", &says("hello")).await;
-    assert_eq!(plain.text(), format!("[{GENERAL}] You wrote: hello"), "{plain:?}");
-    let record = world.record(&plain).await;
-    for name in broken {
-        let step = record
-            .steps
-            .iter()
-            .find(|step| *step.skill == *name)
-            .unwrap_or_else(|| panic!("{name}: {record:?}"));
-        assert_eq!(step.result, "failed", "{name}");
-        assert!(
-            step.detail.as_ref().is_some_and(|detail| !detail.is_empty()),
-            "{name} failed without a word"
-        );
-    }
-    let detail = |name: &str| {
-        record.steps.iter().find(|step| *step.skill == *name).and_then(|step| step.detail.clone()).unwrap()
-    };
-    assert!(detail("traps").contains("cannot make sense of"), "{}", detail("traps"));
-    assert!(detail("errs").contains("the oracle"), "{}", detail("errs"));
-
-    let translated = world.ask("s", &says(TRANSLATE)).await;
-    assert!(translated.text().ends_with("Wo ist der Bahnhof?"), "{translated:?}");
-    assert_eq!(translated.header("x-pointsman-skill"), "model-swapper");
-    world.resting_on(GENERAL).await;
-
-    let failed = |name: &str| {
-        let all = world.gateway.gateway().skills.statuses();
-        all.into_iter().any(|skill| skill.name.as_str() == name && matches!(skill.state, State::Failed(_)))
-    };
-    assert!(failed("not-wasm") && failed("spins-in-configure"));
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_skill_without_grants_is_denied() {

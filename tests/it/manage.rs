@@ -168,6 +168,9 @@ async fn one_life(desk: &Desk) {
     let garbage = desk.place.write("garbage.wasm", "not a component");
     desk.fails(&["skill", "install", &garbage, "--name", "x"], "is not WebAssembly").await;
     desk.fails(&["skill", "install", &garbage, "--name", "X y"], "--name").await;
+    let huge = desk.place.write("huge.wasm", "");
+    std::fs::File::options().write(true).open(&huge).unwrap().set_len(100 << 20).unwrap();
+    desk.fails(&["skill", "install", &huge, "--name", "x"], "has 104857600 bytes, more than 67108864").await;
     desk.fails(&["skill", "install", "nowhere.wasm"], "nowhere.wasm").await;
     assert_eq!(desk.json(&["skill", "show", "x"]).await["state"], "active");
 

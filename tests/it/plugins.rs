@@ -15,6 +15,8 @@ use pointsman::turn::verdict::Decision;
 use pointsman_tests::guests::guest;
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+use crate::contained::footprint::{Footprint, alone};
 use crate::skills::{reply, turn};
 
 /// Skills with a store in a folder of their own.
@@ -202,13 +204,7 @@ async fn two_hundred_requests_at_once_never_notice_a_hundred_upgrades() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_thousand_swaps_leave_nothing_behind() {
-    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-    alone.args(["--exact", "plugins::it_swaps_a_thousand_times", "--ignored", "--nocapture"]);
-    let output = alone.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    let figures = text.lines().find(|line| line.starts_with("1000 swaps:"));
-    println!("{}", figures.expect("it prints its figures"));
+    println!("{}", alone("plugins::it_swaps_a_thousand_times", "1000 swaps:"));
 }
 
 #[cfg(target_os = "linux")]
@@ -230,39 +226,17 @@ async fn it_swaps_a_thousand_times() {
     for _ in 0..100 {
         swap().await;
     }
-    let before = footprint();
+    let before = Footprint::now();
     for _ in 0..500 {
         swap().await;
     }
-    let after = footprint();
+    let after = Footprint::now();
     println!(
         "1000 swaps: resident {} → {} KiB, threads {} → {}, files {} → {}",
         before.resident_kib, after.resident_kib, before.threads, after.threads, before.files, after.files
     );
     assert!(after.resident_kib <= before.resident_kib + before.resident_kib / 20, "{before:?} {after:?}");
     assert!(after.threads <= before.threads + 2 && after.files <= before.files + 2, "{before:?} {after:?}");
-}
-
-#[cfg(target_os = "linux")]
-#[derive(Debug)]
-struct Footprint {
-    resident_kib: u64,
-    threads: u64,
-    files: usize,
-}
-
-#[cfg(target_os = "linux")]
-fn footprint() -> Footprint {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let number = |key: &str| {
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    Footprint {
-        resident_kib: number("VmRSS:"),
-        threads: number("Threads:"),
-        files: std::fs::read_dir("/proc/self/fd").unwrap().count(),
-    }
 }
 
 #[tokio::test]

@@ -1,24 +1,32 @@
-//! Guests for the tests of the skill engine, built once per test run from `tests/guests` for wasm32-wasip2, into the
-//! workspace's `target/guests`.
+//! Guests for the tests of the skill engine: those in Rust, built once per test run from `tests/guests` for wasm32-wasip2
+//! into the workspace's `target/guests`, and those that are assembled from text.
 //!
 //! The build is cargo's own, in a nested target directory, so an unchanged guest costs nothing. It is kept from this
 //! build's flags. What is missing on the machine fails the test with the command that mends it.
+
+mod assembled;
+mod languages;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::tools;
 
+pub use languages::Language;
+
 /// The target that skills are built for.
 const TARGET: &str = "wasm32-wasip2";
 
-/// The component built from `tests/guests/examples/NAME.rs`.
+/// The component assembled from `tests/guests/wat/NAME.wat`, or built from `tests/guests/examples/NAME.rs`.
 ///
 /// # Panics
 /// Where the guests cannot be built, or none has this name.
 #[must_use]
 #[expect(clippy::panic, reason = "a test without its guest has nothing to test")]
 pub fn guest(name: &str) -> Vec<u8> {
+    if let Some(assembled) = assembled::guest(name) {
+        return assembled.unwrap_or_else(|error| panic!("{error}"));
+    }
     let path = path(name);
     std::fs::read(&path)
         .unwrap_or_else(|error| panic!("there is no guest {name}: {}: {error}", path.display()))

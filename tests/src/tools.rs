@@ -5,7 +5,7 @@
 //! `POINTSMAN_SKIP`, a list with commas.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -48,7 +48,7 @@ fn make_python() -> Result<PathBuf, String> {
 /// Where it cannot be made.
 pub(crate) fn python_with(folder: &Path, package: &str) -> Result<PathBuf, String> {
     let (python, stamp) = (folder.join("bin/python"), folder.join("package"));
-    if std::fs::read_to_string(&stamp).is_ok_and(|text| text == package) {
+    if is_text(&stamp, package) {
         return Ok(python);
     }
     let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder));
@@ -58,7 +58,7 @@ pub(crate) fn python_with(folder: &Path, package: &str) -> Result<PathBuf, Strin
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package];
     run(Command::new(&python).args(install))
         .map_err(|error| format!("{package} cannot be installed: {error}"))?;
-    std::fs::write(&stamp, package).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    std::fs::write(&stamp, package).map_err(told(&stamp))?;
     Ok(python)
 }
 
@@ -115,6 +115,26 @@ pub fn run(command: &mut Command) -> Result<Output, String> {
     Err(format!("{}\n{}", text(&output.stdout), text(&output.stderr)))
 }
 
+/// Waits until no other process builds; the lock ends with the file.
+///
+/// # Errors
+/// Where the file cannot be made.
+pub(crate) fn lock(path: &Path) -> Result<File, String> {
+    let file = File::options().create(true).append(true).open(path).map_err(told(path))?;
+    file.lock().map_err(told(path))?;
+    Ok(file)
+}
+
+/// The file holds this text.
+pub(crate) fn is_text(path: &Path, text: &str) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|it| it == text)
+}
+
+/// An error with the path that it is about.
+pub(crate) fn told(path: &Path) -> impl Fn(io::Error) -> String {
+    move |error| format!("{}: {error}", path.display())
+}
+
 /// A folder of the tests' own below `target/`.
 pub(crate) fn target(name: &str) -> PathBuf {
     root().join("target").join(name)
@@ -122,21 +142,4 @@ pub(crate) fn target(name: &str) -> PathBuf {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Waits until no other process builds; the lock ends with the file.
-pub(crate) fn lock(path: &Path) -> Result<File, String> {
-    let file = File::options().create(true).append(true).open(path).map_err(told(path))?;
-    file.lock().map_err(told(path))?;
-    Ok(file)
-}
-
-/// The file says this.
-pub(crate) fn is_text(path: &Path, text: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|it| it == text)
-}
-
-/// An error with the path that it is about.
-pub(crate) fn told(path: &Path) -> impl Fn(io::Error) -> String {
-    move |error| format!("{}: {error}", path.display())
 }

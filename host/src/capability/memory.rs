@@ -1,5 +1,6 @@
 //! Bounds the memory of one instance: the sum over all its linear memories, and over all its tables. A limit per memory
-//! would let a guest with four memories have four times as much.
+//! would let a guest with three memories have three times as much. And how many of each a component may have: the pool
+//! that they come from is as big as that times the instances that there may be.
 
 use super::allowance::Limits;
 use wasmtime::{ResourceLimiter, Result};
@@ -21,14 +22,14 @@ enum Refused {
     Elements(usize),
 }
 
-/// Linear memories in one component; the adapters of one guest runtime measured bring three.
-const MEMORIES_MAX: usize = 8;
+/// Linear memories of one component: a QuickJS guest with its adapters has three.
+pub const MEMORIES_PER_COMPONENT: u32 = 3;
 
-/// Tables in one component.
-const TABLES_MAX: usize = 64;
+/// Tables of one component; each core instance of a Python guest brings at most one.
+pub const TABLES_PER_COMPONENT: u32 = 64;
 
-/// Core instances in one component; one guest runtime measured is made of 38.
-const INSTANCES_MAX: usize = 64;
+/// Core instances of one component: a Python guest is made of up to 38.
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 // === impl Memory ===
 
@@ -83,15 +84,15 @@ impl ResourceLimiter for Memory {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        CORE_INSTANCES_PER_COMPONENT as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        TABLES_PER_COMPONENT as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        MEMORIES_PER_COMPONENT as usize
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap};
 
 use super::engine::{Engine, Slot};
@@ -227,6 +228,9 @@ impl CallError {
         tracing::debug!("a guest was ended: {error:?}");
         if let Some(overstep) = error.downcast_ref::<Overstep>() {
             return Self::Trap { reason: overstep.to_string(), words };
+        }
+        if let Some(ResourceTableError::Full) = error.downcast_ref() {
+            return Self::Trap { reason: "held more handles of WASI's than it may".to_owned(), words };
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Self::Cpu { limit: cpu, words },

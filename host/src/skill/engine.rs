@@ -13,7 +13,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::compiler::{self, Target};
 use super::ticker::{Running, Ticker};
-use crate::capability::Limits;
+use crate::capability::{CORE_INSTANCES_PER_COMPONENT, Limits, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
 
 /// The engine with its clock and its slots.
 pub(super) struct Engine {
@@ -36,15 +36,6 @@ pub(super) enum Allocation {
 
 /// One instance's place; given back when dropped.
 pub(super) type Slot = OwnedSemaphorePermit;
-
-/// Core instances that one component may need: a Python guest is made of 38.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
-
-/// Memories that one component may need: a QuickJS guest with its adapters has three.
-const MEMORIES_PER_COMPONENT: u32 = 3;
-
-/// Tables that one component may need; each core instance of a Python guest brings at most one.
-const TABLES_PER_COMPONENT: u32 = 40;
 
 /// Bytes of the engine's own records about one core instance: a Python guest needs 242 KB.
 const CORE_INSTANCE_BYTES_MAX: usize = 512 << 10;
@@ -165,11 +156,15 @@ fn base() -> Config {
 
 fn pooled(instances: u32, memory_bytes_max: usize, table_elements_max: usize) -> Config {
     let mut pool = PoolingAllocationConfig::new();
+    // What a component may have at most times how many there may be: none of them ever takes another's share.
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
         .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT))
         .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
         .total_stacks(instances)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_component_instance_size(COMPONENT_INSTANCE_BYTES_MAX)
         .max_memory_size(memory_bytes_max)

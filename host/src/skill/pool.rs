@@ -193,3 +193,37 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::{self, Order};
+    use super::*;
+    use crate::id::SkillName;
+
+    #[tokio::test]
+    async fn no_more_instances_are_kept_warm_than_may_be() {
+        let limits = Arc::new(Limits { warm_max: 2, ..Limits::default() });
+        let engine = Arc::new(Engine::new(&limits).unwrap());
+        let code = super::super::compiled::Source { engine, compiler: None, shelf: None };
+        let skill = pointsman_skills::SKILLS.iter().find(|it| it.name == "chat-commands").unwrap();
+        let order = Order {
+            name: SkillName::new(skill.name),
+            wasm: bytes::Bytes::from_static(skill.wasm),
+            grants: None,
+            settings: serde_json::Value::Null,
+        };
+        let loaded = load::load(&code, &limits, &Delegates::nowhere(), order).await.unwrap();
+        let (refills, _wanted) = mpsc::channel(1);
+        let pool = Pool::new(loaded.blueprint, Reuse::Warm, loaded.first, refills);
+        for at_once in [1, 2, 3] {
+            let mut taken = Vec::new();
+            for _ in 0..at_once {
+                taken.push(pool.take().await.unwrap());
+            }
+            for instance in taken {
+                pool.put_back(instance);
+            }
+            assert_eq!(pool.idle().len(), at_once.min(2));
+        }
+    }
+}

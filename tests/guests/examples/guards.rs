@@ -1,4 +1,5 @@
-//! Guards as the turn's text says: `only X` lets those models through whose id holds X; `none`, `lie`, `fail`, `trap`;
+//! Guards as the turn's text says: `only X` lets those models through whose id holds X; `none`, `lie`, `fail`, `trap`,
+//! `spin`, `sleep`, `hog`, `recurse`, `answer hugely`;
 //! `infer` asks a model, which guards may not, and lets everything through where that was denied.
 
 wit_bindgen::generate!({
@@ -21,6 +22,11 @@ use pointsman::skill::inference;
 use pointsman::skill::types::{Error, Model, Turn};
 
 struct Component;
+
+#[inline(never)]
+fn dig(depth: u64) -> u64 {
+    if std::hint::black_box(depth) == u64::MAX { 0 } else { dig(depth + 1) + std::hint::black_box(1) }
+}
 
 impl Lifecycle for Component {
     fn describe() -> Manifest {
@@ -48,6 +54,18 @@ impl GuardHook for Component {
             "lie" => Ok(vec!["elsewhere/model".to_owned()]),
             "fail" => Err(Error { code: "invalid".to_owned(), message: "no".to_owned(), retryable: false }),
             "trap" => panic!("the guard trapped"),
+            "spin" => loop {
+                std::hint::black_box(0);
+            },
+            "sleep" => {
+                std::thread::sleep(std::time::Duration::from_secs(3600));
+                Ok(Vec::new())
+            }
+            "hog" => {
+                Ok(vec![String::from_utf8(std::hint::black_box(vec![b'x'; 1 << 30])).unwrap_or_default()])
+            }
+            "recurse" => Ok(vec![dig(0).to_string()]),
+            "answer hugely" => Ok(vec!["x".repeat(16 << 20)]),
             "infer" => match inference::complete("otter", "", "Hello", 1) {
                 Err(error) if error.code == "denied" => Ok(ids().collect()),
                 other => panic!("{other:?}"),

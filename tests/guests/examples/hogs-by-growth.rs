@@ -1,6 +1,11 @@
-//! Keeps on asking for a little more.
+//! Keeps on asking for a little more, unless it is told to `rest`.
 
-guests::guest!(warm "hogs-by-growth", |_| {
+use guests::prelude::Verdict;
+
+guests::guest!(warm "hogs-by-growth", |turn| {
+    if turn.user_text == "rest" {
+        return Ok(Verdict::Pass);
+    }
     let mut hoard = Vec::new();
     loop {
         hoard.push(std::hint::black_box(vec![1u8; 1 << 16]));

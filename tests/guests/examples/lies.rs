@@ -41,6 +41,17 @@ guests::guest!(warm "lies", |turn| {
             Verdict::Route(route)
         }
         "status" => refuse(200),
+        "header" => {
+            route.reason = "ok\r\nset-cookie: session=stolen".to_owned();
+            Verdict::Route(route)
+        }
+        "tag" => {
+            route.tag = Some("\u{1b}[2J".to_owned());
+            Verdict::Route(route)
+        }
+        "escape" => Verdict::Reply("\u{1b}]0;title\u{7}".to_owned()),
+        "stream" => patch(r#"{"stream":false}"#),
+        "unknown" => Verdict::Route(guests::route("nobody/has-this")),
         "media" => prompt(Part::Media(7), None),
         "fields" => prompt(Part::UserText, Some("[1]")),
         "patch" => patch("{not json"),

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::tools::{self, is_text, lock, told};
+use crate::tools::{self, is_text, told};
 
 /// By this name `POINTSMAN_SKIP` switches off what needs the engine.
 pub const NAME: &str = "llama-server";
@@ -73,7 +73,7 @@ pub fn llama_server() -> PathBuf {
 fn build(folder: &Path) -> Result<PathBuf, String> {
     fs::create_dir_all(folder).map_err(told(folder))?;
     let folder = &folder.canonicalize().map_err(told(folder))?;
-    let _alone = lock(&folder.join("lock"))?;
+    let _alone = tools::lock(&folder.join("lock"))?;
     let (program, stamp) = (folder.join("bin/llama-server"), folder.join("stamp"));
     let recipe = format!("{DIGEST}\n{}\n", OPTIONS.join("\n"));
     if program.is_file() && is_text(&stamp, &recipe) {
