@@ -12,6 +12,7 @@ mod front;
 mod hooks;
 mod manage;
 mod plugins;
+mod reload;
 mod requests;
 mod scenarios;
 mod sessions;
