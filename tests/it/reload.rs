@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod file;
+mod rooms;
 
 use std::time::Duration;
 

@@ -24,6 +24,8 @@ use crate::config::{Change, Config, Errors, Origin, Problem, Sight};
 use crate::exchange::Gateway;
 use crate::ingress::entrance::Entrance;
 use crate::provider::ServerKind;
+use crate::residency::Actor;
+use crate::skill::Kept;
 use crate::store::Store;
 
 /// How often the file is looked at. It counts when two looks have found it the same: one that is still being written waits.
@@ -193,16 +195,12 @@ impl Watch {
         entrance.reconfigure(config.ingress.clone());
         let devices = servers.devices(&config, store);
         let owners = gateway.residency.reconfigure(devices, config.aliases.clone()).await;
-        let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of owners that have ended nothing is kept.
-        while tasks.try_join_next().is_some() {}
-        for owner in owners {
-            tasks.spawn(owner.run());
-        }
-        drop(tasks);
-        let problems: Vec<Problem> = Vec::new();
+        look_after(tasks, owners);
+        let kept =
+            gateway.skills.reconfigure(config.skills.limits.clone(), config.skills.skills.clone()).await;
+        let problems: Vec<Problem> = kept.into_iter().map(unchanged).collect();
         for problem in &problems {
-            tracing::error!("the configuration is taken, but for this: {}", told(problem).message);
+            tracing::error!("the configuration is taken, but for this: {}", told(problem));
         }
         if !change.keys.is_empty() {
             tracing::info!("the configuration is taken: {} changed", change.keys.join(", "));
@@ -238,6 +236,15 @@ impl Watch {
     }
 }
 
+/// Owners of new devices run with everything else; of those that have ended nothing is kept.
+fn look_after(tasks: &Tasks, owners: Vec<Actor>) {
+    let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+    while tasks.try_join_next().is_some() {}
+    for owner in owners {
+        tasks.spawn(owner.run());
+    }
+}
+
 /// What is there now, off the runtime's threads.
 async fn look(origin: &Origin) -> Sight {
     let origin = origin.clone();
@@ -248,6 +255,17 @@ async fn look(origin: &Origin) -> Sight {
 /// Something wrong with the file as a whole.
 fn whole(message: impl Into<String>) -> Problem {
     Problem { key: None, message: message.into() }
+}
+
+/// A skill that goes on as it was.
+fn unchanged(kept: Kept) -> Problem {
+    match kept.skill {
+        Some(skill) => Problem {
+            key: Some(format!("skills.{skill}")),
+            message: format!("the skill goes on as before, since with this it {}", kept.reason),
+        },
+        None => Problem { key: None, message: format!("skills go on as before: {}", kept.reason) },
+    }
 }
 
 fn told(problem: &Problem) -> view::ConfigProblem {

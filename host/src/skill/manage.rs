@@ -5,7 +5,7 @@
 //! One change at a time. What is written down is durable before it is published, so that a start after a crash finds
 //! either what was there before or all of the change.
 
-mod change;
+pub(super) mod change;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -293,7 +293,7 @@ impl Skills {
 
     /// What is written down of skills.
     pub async fn lock(&self) -> Result<Lock, ManageError> {
-        if self.loader.shelf.is_none() {
+        if self.loader().shelf.is_none() {
             return Ok(Lock::default());
         }
         self.on_shelf(|shelf| shelf.lock().map_err(|error| error.to_string())).await
