@@ -8,6 +8,7 @@
 
 mod answer;
 mod auth;
+mod configuration;
 pub mod keeper;
 mod sessions;
 mod skills;
@@ -33,6 +34,7 @@ use crate::telemetry::RECORDS_MAX;
 use answer::Failure;
 use keeper::Keeper;
 
+pub use configuration::Configuration;
 pub use sessions::Picks;
 pub use skills::SIGNATURE_HEADER;
 
@@ -58,14 +60,12 @@ pub struct Admin {
     pub gateway: Arc<Gateway>,
     /// Keeps what people pick.
     pub picks: Arc<dyn Picks>,
+    /// Knows how the configuration stands, and reads it again.
+    pub configuration: Arc<dyn Configuration>,
     /// What a caller must send.
     pub token: String,
     /// When the gateway started.
     pub started: Instant,
-    /// The configured model servers.
-    pub providers: Vec<ModelServer>,
-    /// The file that the configuration was read from; none where there was none.
-    pub config_file: Option<PathBuf>,
     /// Where state lives, the token's file among it.
     pub data_dir: PathBuf,
 }
@@ -93,6 +93,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/residency", get(residency))
         .route("/requests", get(requests))
         .route("/requests/{id}", get(request))
+        .merge(configuration::routes())
         .merge(skills::routes())
         .merge(sessions::routes())
         .fallback(|| async { Failure::no_such_path().respond() })
@@ -164,14 +165,17 @@ impl Admin {
     async fn status(&self) -> view::Status {
         let report = self.report().await;
         let state = |server: &ModelServer| report.as_ref()?.state_of(&server.name);
-        let providers = self.providers.iter().map(|it| view::Provider::of(it, state(it)));
+        let servers = self.configuration.servers();
+        let providers = servers.iter().map(|it| view::Provider::of(it, state(it)));
+        let configuration = self.configuration.standing();
         view::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             generation: self.gateway.skills.generation().number(),
             providers: providers.collect(),
             skills: self.keeper().list().await,
-            config_file: self.config_file.as_ref().map(|path| path.display().to_string()),
+            config_file: configuration.file.clone(),
+            configuration,
             data_dir: self.data_dir.display().to_string(),
         }
     }

@@ -6,37 +6,39 @@ mod delegates;
 mod events;
 mod journal;
 mod picks;
+mod reload;
+mod servers;
 mod token;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::{self, Admin};
-use crate::config::{self, Config};
-use crate::exchange::Gateway;
+use crate::config::Config;
+use crate::exchange::{self, Gateway};
+use crate::ingress::entrance::Entrance;
 use crate::ingress::{listener, routes::Front};
-use crate::provider::auto::{self, Auto};
-use crate::provider::list_only::ListOnly;
-use crate::provider::{Provider, ServerKind};
-use crate::residency::{Device, Residency};
+use crate::residency::Residency;
 use crate::session::table::Table;
 use crate::skill::{self, Bundled, Housekeeping, Skills};
 use crate::store::{OpenError, Store};
 use crate::telemetry::Ring;
-use crate::upstream::{Substitutes, Target, Upstream};
+use crate::upstream::Upstream;
 use delegates::Behind;
+use reload::{Bell, Rooms, Watch};
+use servers::Servers;
 
 /// How long the disk may take after everything else has stopped.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,10 +50,14 @@ pub struct Running {
     gateway: Arc<Gateway>,
     stop: oneshot::Sender<()>,
     listener: JoinSet<()>,
-    tasks: JoinSet<()>,
+    watch: JoinSet<()>,
+    tasks: Tasks,
     store: Store,
-    shutdown_timeout: Duration,
+    bell: Bell,
 }
+
+/// The tasks that end with the gateway. A new configuration may bring more.
+type Tasks = Arc<Mutex<JoinSet<()>>>;
 
 /// Starts everything. It serves as soon as this returns; whether a provider answers yet is `readyz`'s business.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
@@ -64,12 +70,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         )
     })?;
     let address = socket.local_addr().context("the listening address")?;
-    // Devices stop side by side, so the slowest says how long it takes.
-    let timeouts = config.devices.iter().map(|device| device.residency.shutdown_timeout);
-    let shutdown_timeout = timeouts.max().unwrap_or_default();
     let mut tasks = JoinSet::new();
 
-    let (residency, owners) = Residency::new(devices(&config, &store)?, config.aliases.clone());
+    let servers = Servers::default().following(&config)?;
+    let (residency, owners) = Residency::new(servers.devices(&config, &store), config.aliases.clone());
     for owner in owners {
         tasks.spawn(owner.run());
     }
@@ -89,27 +93,44 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tasks.spawn(events::tell(residency.clone(), skills.events()));
 
     let gateway = Arc::new(Gateway {
-        routes: config.routes.clone(),
-        limits: config.exchange,
+        settings: ArcSwap::from_pointee(settings(&config)),
         skills,
-        command_prefix: config.command_prefix.clone(),
         residency,
         upstream,
         sessions,
         ring,
         counter: AtomicU64::new(rand::random::<u32>().into()),
     });
-    let admin = admin_router(&config, &gateway, &store, &token);
-    let front = Front::new(config.ingress.clone(), gateway.clone(), admin);
+    let entrance = Arc::new(Entrance::new(config.ingress.clone()));
+    let tasks = Arc::new(Mutex::new(tasks));
+    let rooms = Rooms {
+        gateway: gateway.clone(),
+        entrance: entrance.clone(),
+        store: store.clone(),
+        tasks: tasks.clone(),
+    };
+    let data_dir = config.data_dir.clone();
+    let (watching, bell) = Watch::new(config, servers, rooms);
+    let admin = admin_router(&gateway, &bell, &store, &token, data_dir);
+    let front = Front::new(entrance, gateway.clone(), admin);
     let (stop, stopped) = oneshot::channel();
-    let mut listening = JoinSet::new();
-    let connections_max = config.ingress.connections_max;
-    listening.spawn(listener::run(socket, front, connections_max, async {
+    let (mut listening, mut watch) = (JoinSet::new(), JoinSet::new());
+    listening.spawn(listener::run(socket, front, async {
         // A sender that is gone means the same as one that was used.
         let _ = stopped.await;
     }));
+    watch.spawn(watching.run());
     tracing::info!("listening on http://{address}");
-    Ok(Running { address, token, gateway, stop, listener: listening, tasks, store, shutdown_timeout })
+    Ok(Running { address, token, gateway, stop, listener: listening, watch, tasks, store, bell })
+}
+
+/// What exchanges are told by the configuration.
+fn settings(config: &Config) -> exchange::Settings {
+    exchange::Settings {
+        routes: config.routes.clone(),
+        limits: config.exchange,
+        command_prefix: config.command_prefix.clone(),
+    }
 }
 
 /// What survives a restart. A folder that another gateway uses is refused; any other trouble with it costs what would
@@ -123,29 +144,6 @@ fn open_store(data_dir: &Path) -> anyhow::Result<Store> {
             Store::in_memory().context("a store in memory")
         }
     }
-}
-
-fn devices(config: &Config, store: &Store) -> anyhow::Result<Vec<Device>> {
-    let device = |device: &config::Device| {
-        let of_name = |name: &String| config.providers.get(name).map(|it| provider(name, it));
-        let providers = device.providers.iter().filter_map(of_name).collect::<anyhow::Result<_>>()?;
-        let journal = Arc::new(journal::Stored::new(store.clone()));
-        Ok(Device { name: device.name.clone(), config: device.residency.clone(), providers, journal })
-    };
-    config.devices.iter().map(device).collect()
-}
-
-fn provider(name: &str, provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
-    let key = provider.key.as_ref().map(|key| key.reveal().to_owned());
-    let server: Arc<dyn Provider> = match provider.kind {
-        Some(kind) => auto::of_kind(kind, name, &provider.url, key, provider.locality)
-            .with_context(|| format!("provider {name} at {}", provider.url))?,
-        None => Arc::new(Auto::new(name, &provider.url, key, provider.locality)),
-    };
-    Ok(match provider.mode {
-        config::Mode::Gateway => server,
-        config::Mode::Provider => Arc::new(ListOnly(server)),
-    })
 }
 
 async fn skills(config: &Config, behind: &Behind) -> anyhow::Result<(Arc<Skills>, Housekeeping)> {
@@ -183,46 +181,25 @@ pub fn bundled() -> Vec<Bundled> {
 
 /// The data path's client; the hop header names this gateway by its address and a random number.
 fn upstream(config: &Config, address: SocketAddr) -> anyhow::Result<Upstream> {
-    let mut targets = BTreeMap::new();
-    for (name, provider) in &config.providers {
-        let at = |path: &str| {
-            let uri: Result<Uri, _> = format!("{}/v1/{path}", provider.url).parse();
-            uri.with_context(|| format!("provider {name}: url {:?}", provider.url))
-        };
-        let (chat, embeddings) = (at("chat/completions")?, at("embeddings")?);
-        let substitutes = match provider.kind {
-            None | Some(ServerKind::LmStudio) => Substitutes::Perhaps,
-            Some(_) => Substitutes::Never,
-        };
-        let authorization = authorization(provider)?;
-        targets.insert(name.clone(), Target { chat, embeddings, authorization, substitutes });
-    }
     let hop = HeaderValue::try_from(format!("{address}-{:08x}", rand::random::<u32>()))
         .context("the hop header")?;
-    Ok(Upstream::new(targets, hop))
+    Ok(Upstream::new(servers::targets(config)?, hop))
 }
 
-fn authorization(provider: &config::Provider) -> anyhow::Result<Option<HeaderValue>> {
-    let Some(key) = &provider.key else { return Ok(None) };
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal())).context("a provider's key")?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-fn admin_router(config: &Config, gateway: &Arc<Gateway>, store: &Store, token: &str) -> axum::Router {
-    let providers = config.providers.iter().map(|(name, provider)| admin::ModelServer {
-        name: name.clone(),
-        kind: provider.kind.map_or("unknown", ServerKind::as_str).to_owned(),
-        url: provider.url.clone(),
-    });
+fn admin_router(
+    gateway: &Arc<Gateway>,
+    bell: &Bell,
+    store: &Store,
+    token: &str,
+    data_dir: PathBuf,
+) -> axum::Router {
     admin::router(Arc::new(Admin {
         gateway: gateway.clone(),
         picks: Arc::new(picks::Kept { store: store.clone(), sessions: gateway.sessions.clone() }),
+        configuration: Arc::new(bell.clone()),
         token: token.to_owned(),
         started: Instant::now(),
-        providers: providers.collect(),
-        config_file: config.file.clone(),
-        data_dir: config.data_dir.clone(),
+        data_dir,
     }))
 }
 
@@ -261,21 +238,29 @@ impl Running {
         &self.gateway
     }
 
+    /// Reads the configuration again; what comes of it is logged.
+    pub async fn reload(&self) {
+        let _ = self.bell.ring().await;
+    }
+
     /// Stops: no new connections, running answers end, the baseline is put back; all within `shutdown_timeout`.
     pub async fn stop(mut self) {
+        // Nothing is added to what stops.
+        self.watch.shutdown().await;
         // A listener that is gone already needs no word.
         let _ = self.stop.send(());
         let residency = self.gateway.residency.clone();
-        let deadline = Instant::now() + self.shutdown_timeout;
+        let shutdown_timeout = self.bell.shutdown_timeout();
+        let deadline = Instant::now() + shutdown_timeout;
         let drained = async {
             tokio::join!(residency.shutdown(), async { while self.listener.join_next().await.is_some() {} });
         };
         if tokio::time::timeout_at(deadline, drained).await.is_err() {
-            tracing::warn!("not everything ended within {} s", self.shutdown_timeout.as_secs());
+            tracing::warn!("not everything ended within {} s", shutdown_timeout.as_secs());
         }
-        self.tasks.abort_all();
         self.listener.abort_all();
-        while self.tasks.join_next().await.is_some() {}
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
         close(self.store).await;
     }
 }

@@ -103,7 +103,8 @@ async fn command(args: Args) -> anyhow::Result<Success> {
             check::run(&global, file.config.as_deref(), &mut output)
         }
         Command::Config(args::Config::Get(key)) => edit::get(&key, &mut output),
-        Command::Config(args::Config::Set(set)) => edit::set(&global, &set, &mut output),
+        Command::Config(args::Config::Set(set)) => edit::set(&global, &set, &mut output).await,
+        Command::Config(args::Config::Reload) => edit::reload(&global, &mut output).await,
         Command::Config(args::Config::Schema) => Ok(edit::schema(&mut output)),
     }
 }

@@ -2,10 +2,16 @@
 //! resolved: [`Config`], made of each room's own. All errors are reported at once, each with the key that causes it.
 //!
 //! No file is needed: with none, LM Studio on this machine is served on 127.0.0.1:8484 with the bundled skills.
+//!
+//! A file that changes is read again ([`mod@origin`]), and what that changes is told ([`mod@change`]); who looks when, and what the
+//! rooms are given then, is the application's.
 
+pub mod change;
 pub mod edit;
 pub mod env;
 pub mod file;
+pub mod origin;
+mod parse;
 pub mod period;
 mod resolve;
 pub mod size;
@@ -19,7 +25,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::provider::{Locality, ServerKind};
 use crate::{exchange, ingress, residency, route, session, skill};
+pub use change::Change;
 pub use file::Mode;
+pub use origin::{Origin, Sight, Source};
 
 /// Everything the gateway must know to start.
 #[derive(Debug, Clone)]
@@ -30,6 +38,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The file it was read from; none where there was none.
     pub file: Option<PathBuf>,
+    /// What it was read from, and how to read it again; none where it was not read at all.
+    pub source: Option<Source>,
     /// The model servers, by name.
     pub providers: BTreeMap<String, Provider>,
     /// The memories that models are in; each with its providers.
@@ -134,46 +144,8 @@ impl Config {
     /// Reads the file at `path`, else the one the environment names, else `pointsman.toml` here or in the platform's
     /// configuration folder, else none.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, Errors> {
-        let env = env::Env::read();
-        let path = path.map(Path::to_path_buf).or_else(|| env.config.clone()).or_else(env::usual_file);
-        let errors = |problems| Errors { file: path.clone(), problems };
-        let (file, mut problems) = match &path {
-            None => (file::File::default(), Vec::new()),
-            Some(path) => read(path).map_err(|problem| errors(vec![problem]))?,
-        };
-        match resolve::resolve(file, &env, overrides, path.clone()) {
-            Ok(config) if problems.is_empty() => Ok(config),
-            Ok(_) => Err(errors(problems)),
-            Err(more) => {
-                // What was left out because it is wrong is not said to be missing as well.
-                let known = |it: &Problem| problems.iter().any(|other| other.is_near(it));
-                let more: Vec<_> = more.into_iter().filter(|it| !known(it)).collect();
-                problems.extend(more);
-                Err(errors(problems))
-            }
-        }
-    }
-}
-
-/// What the file says, and what is wrong with the rest; an error where nothing of it can be understood.
-fn read(path: &Path) -> Result<(file::File, Vec<Problem>), Problem> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Problem { key: None, message: format!("cannot be read: {error}") })?;
-    file::File::parse(&text)
-}
-
-// === impl Problem ===
-
-impl Problem {
-    /// One of the two keys lies within the other.
-    fn is_near(&self, other: &Self) -> bool {
-        let within = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        match (&self.key, &other.key) {
-            (Some(a), Some(b)) => within(a, b) || within(b, a),
-            _ => false,
-        }
+        let origin = Origin { named: path.map(Path::to_path_buf), overrides: overrides.clone() };
+        origin.read(&origin.look())
     }
 }
 

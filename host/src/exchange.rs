@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
@@ -38,14 +39,10 @@ pub use respond::error_in_full;
 
 /// What every exchange shares.
 pub struct Gateway {
-    /// How requests are routed where no skill says.
-    pub routes: route::Config,
-    /// Bounds of one exchange.
-    pub limits: Limits,
+    /// What the user says; an exchange reads it once, when it begins.
+    pub settings: ArcSwap<Settings>,
     /// Who decides.
     pub skills: Arc<Skills>,
-    /// What chat commands begin with.
-    pub command_prefix: String,
     /// Who looks after the models in memory.
     pub residency: Residency,
     /// The way to the providers.
@@ -56,6 +53,17 @@ pub struct Gateway {
     pub ring: Arc<Ring>,
     /// Numbers requests.
     pub counter: AtomicU64,
+}
+
+/// What the user says of exchanges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How requests are routed where no skill says.
+    pub routes: route::Config,
+    /// Bounds of one exchange.
+    pub limits: Limits,
+    /// What chat commands begin with.
+    pub command_prefix: String,
 }
 
 /// Bounds of one exchange.
@@ -122,7 +130,8 @@ async fn prepare(account: &Arc<Account>, headers: HeaderMap, body: Bytes) -> Res
     let Attached { session, agent, standing, picked } = decide::attach(account, &headers, &request);
     let directory = gateway.residency.directory();
     let held = standing.held().map(|held| &*held.route);
-    let current = route::current(&request.model, picked.as_ref(), held, &gateway.routes, &directory);
+    let routes = &account.settings.routes;
+    let current = route::current(&request.model, picked.as_ref(), held, routes, &directory);
     let case = Case {
         request: &request,
         session: &session,

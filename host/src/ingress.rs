@@ -4,6 +4,7 @@
 //! Bounded: connections at once, header bytes and time, body bytes and time. What a request's headers give away (no key,
 //! too long, a foreign page) is refused before its body is read.
 
+pub mod entrance;
 pub mod guard;
 pub mod keys;
 pub mod listener;

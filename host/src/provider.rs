@@ -37,6 +37,11 @@ pub trait Provider: Send + Sync + 'static {
     /// The configured name: the part of a [`ModelId`] before the first slash.
     fn name(&self) -> &str;
 
+    /// Where it is: whether two of the same name are one server.
+    fn address(&self) -> &str {
+        ""
+    }
+
     /// What can be asked of it, as its last list showed; before the first list, what servers of its kind usually can.
     fn control(&self) -> Control {
         Control::Full

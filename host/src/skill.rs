@@ -14,6 +14,7 @@ mod command;
 mod compare;
 mod compiled;
 pub mod compiler;
+mod configure;
 mod convert;
 mod engine;
 mod folder;
@@ -44,6 +45,7 @@ pub use call::CallError;
 pub use chain::{Outcome, Step, StepResult};
 pub use command::{Answered, Command, CommandError};
 pub use compare::{Comparison, Difference};
+pub use configure::Kept;
 pub use generation::{FAILURES_MAX, Generation};
 pub use guard::Narrowed;
 pub use housekeeping::{EventSender, Housekeeping};
@@ -60,7 +62,6 @@ pub use verdict::VerdictError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -132,7 +133,8 @@ pub struct Skills {
     current: Arc<ArcSwap<Generation>>,
     /// Those that are not asked, and why.
     resting: ArcSwap<BTreeMap<SkillName, Status>>,
-    loader: Loader,
+    /// Under the conditions in force; changed only by whoever makes a change.
+    loader: ArcSwap<Loader>,
     /// One change at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
     events: EventSender,
@@ -190,10 +192,10 @@ impl Skills {
             compiler: config.compiler,
             limits: Arc::new(config.limits),
             delegates,
-            configured: config.skills,
+            configured: Arc::new(config.skills),
             refills,
             alarms,
-            loads: AtomicU64::new(0),
+            loads: Arc::default(),
             shelf: shelf.map(Arc::new),
             folder: config.folder,
             bundled: bundled.to_vec(),
@@ -204,7 +206,7 @@ impl Skills {
         let skills = Arc::new(Self {
             current: current.clone(),
             resting: ArcSwap::default(),
-            loader,
+            loader: ArcSwap::from_pointee(loader),
             changing: Arc::default(),
             events,
             witness,
@@ -219,7 +221,7 @@ impl Skills {
             tracing::error!("which skills are installed cannot be read: {error}");
             Lock::default()
         });
-        let names = self.loader.names(&lock).await;
+        let names = self.loader().names(&lock).await;
         let (mut active, mut resting) = (Vec::new(), BTreeMap::new());
         for name in &names {
             match self.load_or_the_one_before(name, &lock).await {
@@ -230,7 +232,7 @@ impl Skills {
                 None => {}
             }
         }
-        self.loader.warn_of_unknown(&names);
+        self.loader().warn_of_unknown(&names);
         let unguarded = self.unguarded(&lock, &active, &resting);
         let generation = Generation::new(1, active, unguarded);
         self.resting.store(Arc::new(resting));
@@ -247,11 +249,11 @@ impl Skills {
         let mut lock = lock.clone();
         let mut first: Option<Box<Status>> = None;
         loop {
-            let Some(file) = self.loader.file(name, &lock).await else {
+            let Some(file) = self.loader().file(name, &lock).await else {
                 return Status::of_last(name, &lock).map(|status| Err(Box::new(status)));
             };
             let is_installed = file.digest.is_some();
-            match self.loader.load(file, &lock).await {
+            match self.loader().load(file, &lock).await {
                 Ok(active) => {
                     if let Some(reason) = first.and_then(|status| status.state.reason()) {
                         active.note(&format!("serves in the place of a newer version, which {reason}"));
@@ -268,6 +270,10 @@ impl Skills {
                 }
             }
         }
+    }
+
+    fn loader(&self) -> Arc<Loader> {
+        self.loader.load_full()
     }
 
     /// The skills as they are now. A request asks once and keeps the answer.
@@ -289,7 +295,7 @@ impl Skills {
 
     /// How guests get their memory, for people: `pooled`, `on demand`.
     pub fn allocation(&self) -> &'static str {
-        match self.loader.engine.allocation() {
+        match self.loader().engine.allocation() {
             engine::Allocation::Pooled => "pooled",
             engine::Allocation::OnDemand => "on demand",
         }

@@ -7,8 +7,10 @@
 pub mod outgoing;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
@@ -100,8 +102,17 @@ pub enum SendError {
 #[derive(Debug)]
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Outgoing>,
-    targets: BTreeMap<String, Target>,
+    targets: ArcSwap<Targets>,
     hop: HeaderValue,
+}
+
+/// Where requests go, by provider.
+#[derive(Debug, Default)]
+struct Targets {
+    configured: BTreeMap<String, Target>,
+    /// Of providers that the configuration does not name any more: whoever was granted one of their models before finds
+    /// the way. No model of theirs is granted anew.
+    former: BTreeMap<String, Target>,
 }
 
 // === impl Upstream ===
@@ -122,7 +133,17 @@ impl Upstream {
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
             .build(https);
+        let targets = ArcSwap::from_pointee(Targets { configured: targets, ..Targets::default() });
         Self { client, targets, hop }
+    }
+
+    /// Where requests go from now on; those that are under way go on as they were sent.
+    pub fn reconfigure(&self, targets: BTreeMap<String, Target>) {
+        let before = self.targets.load();
+        let mut former = before.former.clone();
+        former.extend(before.configured.iter().map(|(name, target)| (name.clone(), target.clone())));
+        former.retain(|name, _| !targets.contains_key(name));
+        self.targets.store(Arc::new(Targets { configured: targets, former }));
     }
 
     /// Sends a chat request to a provider with the client's headers, less those that are not for it.
@@ -133,17 +154,18 @@ impl Upstream {
         body: Pieces,
     ) -> Result<Response<Incoming>, SendError> {
         let target = self.target(provider)?;
-        self.send(&target.chat, self.forwarded(headers, target), body).await
+        self.send(&target.chat, self.forwarded(headers, &target), body).await
     }
 
     /// Asks a provider for embeddings, in this gateway's own name.
     pub async fn embeddings(&self, provider: &str, body: Pieces) -> Result<Response<Incoming>, SendError> {
         let target = self.target(provider)?;
-        self.send(&target.embeddings, self.forwarded(&HeaderMap::new(), target), body).await
+        self.send(&target.embeddings, self.forwarded(&HeaderMap::new(), &target), body).await
     }
 
-    fn target(&self, provider: &str) -> Result<&Target, SendError> {
-        self.targets.get(provider).ok_or_else(|| SendError::NoProvider(provider.to_owned()))
+    fn target(&self, provider: &str) -> Result<Target, SendError> {
+        let targets = self.targets.load();
+        targets.find(provider).cloned().ok_or_else(|| SendError::NoProvider(provider.to_owned()))
     }
 
     async fn send(
@@ -168,7 +190,7 @@ impl Upstream {
 
     /// Whether the provider may let another model answer than the one that was asked for.
     pub fn substitutes(&self, provider: &str) -> Substitutes {
-        self.targets.get(provider).map_or(Substitutes::Never, |target| target.substitutes)
+        self.targets.load().find(provider).map_or(Substitutes::Never, |target| target.substitutes)
     }
 
     fn forwarded(&self, headers: &HeaderMap, target: &Target) -> HeaderMap {
@@ -193,6 +215,14 @@ impl Upstream {
     /// The request has passed through this very gateway before.
     pub fn is_loop(&self, headers: &HeaderMap) -> bool {
         headers.get_all(HOP).iter().any(|hop| *hop == self.hop)
+    }
+}
+
+// === impl Targets ===
+
+impl Targets {
+    fn find(&self, provider: &str) -> Option<&Target> {
+        self.configured.get(provider).or_else(|| self.former.get(provider))
     }
 }
 
@@ -270,6 +300,25 @@ mod tests {
         assert_eq!(names, ["traceparent", "user-agent", "content-type", "x-pointsman-hop", "authorization"]);
         assert_eq!(sent["authorization"], "Bearer ours");
         assert!(upstream.is_loop(&sent) && !upstream.is_loop(&headers));
+    }
+
+    #[test]
+    fn who_was_granted_a_model_finds_a_provider_that_is_not_configured_any_more() {
+        let at = |port: u16| Target {
+            chat: format!("http://127.0.0.1:{port}/v1/chat/completions").parse().unwrap(),
+            embeddings: format!("http://127.0.0.1:{port}/v1/embeddings").parse().unwrap(),
+            authorization: None,
+            substitutes: Substitutes::Never,
+        };
+        let targets = |named: &[(&str, u16)]| -> BTreeMap<String, Target> {
+            named.iter().map(|(name, port)| ((*name).to_owned(), at(*port))).collect()
+        };
+        let upstream = Upstream::new(targets(&[("p", 1), ("q", 2)]), HeaderValue::from_static("me"));
+        let port = |name: &str| upstream.target(name).ok().and_then(|target| target.chat.port_u16());
+        upstream.reconfigure(targets(&[("q", 3)]));
+        assert_eq!((port("p"), port("q"), port("r")), (Some(1), Some(3), None));
+        upstream.reconfigure(targets(&[("p", 4)]));
+        assert_eq!((port("p"), port("q")), (Some(4), Some(3)), "what is configured goes before what was");
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(crate) struct Ended {
 }
 
 /// `pointsman serve`, and what it has logged.
+#[derive(Debug)]
 pub(crate) struct Serving {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
@@ -130,11 +131,16 @@ impl Serving {
         self.child.kill().await.unwrap();
     }
 
+    /// Sends it a signal.
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let told = Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
+        assert!(told.success());
+    }
+
     /// Tells it to stop, and waits until it has: its exit code.
     pub(crate) async fn terminate(mut self) -> Option<i32> {
-        let id = self.child.id().unwrap().to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-        assert!(told.success());
+        self.signal("TERM").await;
         let end = async {
             // Read to its end, or a full pipe would hold up the program.
             while let Ok(Some(line)) = self.log.next_line().await {

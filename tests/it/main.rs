@@ -18,6 +18,7 @@ mod limits;
 mod manage;
 mod plugins;
 mod registry;
+mod reload;
 mod requests;
 mod scenarios;
 mod sessions;

@@ -75,13 +75,13 @@ impl Failure {
         let message = "the admin API has no such path; there are `status`, `models`, `models/load`, `models/unload`, \
                        `residency`, `requests`, `requests/ID`, `requests/latest`, `skills`, `skills/look`, \
                        `skills/NAME`, `skills/NAME/enable` (and `disable`, `approve`, `rollback`, `grant`, `revoke`), \
-                       `skills/trust`, `skills/trust/SIGNER`, `sessions`, `sessions/KEY`, `use`";
+                       `skills/trust`, `skills/trust/SIGNER`, `sessions`, `sessions/KEY`, `use`, `config`, `config/reload`";
         Self::new(404, "not_found", message)
     }
 
     pub(super) fn wrong_method() -> Self {
         let message = "reading is GET; `models/load`, `models/unload`, `skills/look`, `skills/NAME/enable` and its like, \
-                       `skills/trust` and `use` are POST; installing at `skills/NAME` is PUT; `skills/NAME`, \
+                       `skills/trust`, `use` and `config/reload` are POST; installing at `skills/NAME` is PUT; `skills/NAME`, \
                        `skills/trust/SIGNER` and `sessions/KEY` take DELETE";
         Self::new(405, "method_not_allowed", message)
     }

@@ -3,6 +3,7 @@
 //! Names here are a promise to scripts: fields are added, never renamed. Readers ignore what they do not know, so that an
 //! older command line understands a newer gateway.
 
+mod configuration;
 mod of;
 mod sessions;
 mod skills;
@@ -12,6 +13,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use crate::telemetry::Record;
+pub use configuration::{ConfigProblem, Configuration, Reloaded};
 pub(super) use of::standing;
 pub use sessions::{HeldRoute, Reset, Session, Sessions, UseOrder, Used};
 pub use skills::{
@@ -34,6 +36,9 @@ pub struct Status {
     pub skills: Vec<Skill>,
     /// The file that the configuration was read from.
     pub config_file: Option<String>,
+    /// How the configuration stands.
+    #[serde(default)]
+    pub configuration: Configuration,
     /// Where state lives.
     pub data_dir: String,
 }

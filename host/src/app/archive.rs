@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -19,7 +20,7 @@ use crate::store::{Collection, DOCUMENT_BYTES_MAX, Store};
 /// The turns.
 pub(super) struct Turns {
     store: Store,
-    bounds: Recording,
+    bounds: ArcSwap<Recording>,
     index: Mutex<Index>,
 }
 
@@ -78,7 +79,7 @@ impl Turns {
         for digest in directories.keys().filter(|digest| !index.directories.contains_key(*digest)) {
             store.remove(DIRECTORIES, digest);
         }
-        let turns = Self { store, bounds, index: Mutex::new(index) };
+        let turns = Self { store, bounds: ArcSwap::from_pointee(bounds), index: Mutex::new(index) };
         turns.make_room();
         turns
     }
@@ -86,7 +87,7 @@ impl Turns {
     /// Lets the oldest turns go that are too many.
     fn make_room(&self) {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let Recording { is_on, turns_max, bytes_max } = self.bounds;
+        let Recording { is_on, turns_max, bytes_max } = **self.bounds.load();
         while !is_on || index.turns.len() > turns_max || index.bytes > bytes_max {
             let Some((turn, directory)) = index.take_oldest() else { return };
             self.store.remove(TURNS, &turn);
@@ -99,7 +100,12 @@ impl Turns {
 
 impl Archive for Turns {
     fn is_on(&self) -> bool {
-        self.bounds.is_on
+        self.bounds.load().is_on
+    }
+
+    fn bound(&self, bounds: Recording) {
+        self.bounds.store(Arc::new(bounds));
+        self.make_room();
     }
 
     fn keep(&self, mut turn: Recorded) {

@@ -1,6 +1,6 @@
 //! The models that people picked, kept over restarts: one document with all of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -30,6 +30,11 @@ pub(super) fn restored(store: &Store, mut table: Table) -> Arc<Mutex<Table>> {
     Arc::new(Mutex::new(table))
 }
 
+/// The table; a panic elsewhere leaves nothing half done in it.
+pub(super) fn locked(sessions: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    sessions.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A model is picked for a conversation, or for all; none returns to the default.
 pub(super) fn pick(
     store: &Store,
@@ -37,7 +42,7 @@ pub(super) fn pick(
     session: Option<&SessionKey>,
     model: Option<ModelId>,
 ) {
-    let mut table = sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut table = locked(sessions);
     match session {
         Some(session) => table.pick(session, model),
         None => table.pick_for_all(model),
@@ -78,7 +83,7 @@ impl admin::Picks for Kept {
 
     fn reset(&self, session: &SessionKey) -> BoxFuture<'static, bool> {
         let was_there = {
-            let mut table = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut table = locked(&self.sessions);
             let was_there = table.reset(session);
             keep(&self.store, &table);
             was_there

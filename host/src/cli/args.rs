@@ -333,11 +333,17 @@ pub enum Config {
         after_long_help = "Examples:\n  pointsman config get defaults.model\n  pointsman config get residency.local"
     )]
     Get(ConfigKey),
-    /// Write a key into the file, or take it out; its comments stay, and a change that would make it wrong is not made
+    /// Write a key into the file, or take it out; a gateway that runs takes it at once
+    ///
+    /// The file's comments stay, and a change that would make it wrong is not made.
     #[command(
         after_long_help = "Examples:\n  pointsman config set defaults.model gpt-oss-20b\n  pointsman config set residency.local.max_loaded 2\n  pointsman config set 'models.\"acme/otter-8b\".local' true\n  pointsman config set defaults.model --unset"
     )]
     Set(ConfigSet),
+    /// Have the gateway that runs read its configuration again, now
+    ///
+    /// It looks at its file every second by itself. Nothing is dropped, and no model is unloaded; what is wrong changes nothing.
+    Reload,
     /// Print what may be written, as a JSON Schema
     Schema,
 }
@@ -443,6 +449,7 @@ mod tests {
             "why",
             "why r1 --json",
             "config check --config x.toml",
+            "config reload --json",
         ] {
             let words = std::iter::once("pointsman").chain(line.split(' '));
             assert!(Args::try_parse_from(words).is_ok(), "{line}");

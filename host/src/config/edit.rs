@@ -147,7 +147,9 @@ fn check(text: &str, path: &Path, overrides: &Overrides) -> Result<(), EditError
     if !problems.is_empty() {
         return Err(wrong(problems));
     }
-    resolve::resolve(file, &Env::read(), overrides, Some(path.to_owned())).map(|_| ()).map_err(wrong)
+    let resolved = resolve::resolve(file, &Env::read(), overrides, Some(path.to_owned()));
+    let with_lines = |problems: Vec<Problem>| problems.into_iter().map(|it| it.with_line(text)).collect();
+    resolved.map(|_| ()).map_err(|problems| wrong(with_lines(problems)))
 }
 
 /// The new file takes the old one's place in one step, with its permissions.

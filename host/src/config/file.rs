@@ -1,5 +1,5 @@
 //! What may be written in `pointsman.toml`. Every key is optional and refused where it is unknown; what is true when all
-//! of it is resolved is [`super::Config`]. At most [`PROBLEMS_MAX`] wrong keys are named at once.
+//! of it is resolved is [`super::Config`]. How a text becomes this is `parse`.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -7,15 +7,10 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_path_to_error::Segment;
-use toml::de::{DeTable, DeValue};
 
+use super::Secret;
 use super::period::Period;
 use super::size::Size;
-use super::{Problem, Secret};
-
-/// Wrong keys that are named at once; each costs another reading of the file.
-const PROBLEMS_MAX: usize = 50;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -252,133 +247,13 @@ pub enum OnFailure {
     Refuse,
 }
 
-// === impl File ===
-
-impl File {
-    /// Everything that can be understood of a text, and what cannot: each wrong key is named, left out, and the rest is
-    /// read again.
-    ///
-    /// # Errors
-    /// Where the text is no TOML, with line and column.
-    pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Problem> {
-        let syntax = |error: toml::de::Error| Problem { key: None, message: syntax_error(text, &error) };
-        let places = DeTable::parse(text).map_err(syntax)?;
-        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
-        let mut problems = Vec::new();
-        while problems.len() < PROBLEMS_MAX {
-            let error = match serde_path_to_error::deserialize(toml::Value::Table(table.clone())) {
-                Ok(file) => return Ok((file, problems)),
-                Err(error) => error,
-            };
-            let path: Vec<_> = error.path().iter().map_while(step).collect();
-            let line = line_of(places.get_ref(), &path).map(|at| position(text, at).0);
-            let place = line.map(|line| format!(" (line {line})")).unwrap_or_default();
-            let key = (!path.is_empty()).then(|| written(&path));
-            problems.push(Problem { key, message: format!("{}{place}", error.inner().message()) });
-            if !forget(&mut table, &path) {
-                break;
-            }
-        }
-        Ok((Self::default(), problems))
-    }
-}
-
-/// One step of the way to a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-fn step(segment: &Segment) -> Option<Step> {
-    match segment {
-        Segment::Map { key } => Some(Step::Key(key.clone())),
-        Segment::Seq { index } => Some(Step::Index(*index)),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    }
-}
-
-/// The way as one would write it: `models."openai/gpt-oss".aliases[0]`.
-fn written(path: &[Step]) -> String {
-    let mut text = String::new();
-    for step in path {
-        match step {
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
-            Step::Key(key) => {
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                let bare = key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-                if bare && !key.is_empty() { text.push_str(key) } else { text.push_str(&format!("{key:?}")) }
-            }
-        }
-    }
-    text
-}
-
-/// Where the value at the end of the way begins, or the last one on it that is there: a byte.
-fn line_of(table: &DeTable<'_>, path: &[Step]) -> Option<usize> {
-    let (first, rest) = path.split_first()?;
-    let Step::Key(first) = first else { return None };
-    let (key, mut value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
-    let mut at = key.span().start;
-    for step in rest {
-        match (step, value.get_ref()) {
-            (Step::Key(name), DeValue::Table(table)) => {
-                let Some((key, inner)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
-                (at, value) = (key.span().start, inner);
-            }
-            (Step::Index(index), DeValue::Array(array)) => {
-                let Some(inner) = array.get(*index) else { break };
-                (at, value) = (inner.span().start, inner);
-            }
-            _ => break,
-        }
-    }
-    Some(at)
-}
-
-/// Leaves out the value at the end of the way, or the list that it is in; says whether it was there.
-fn forget(table: &mut toml::Table, path: &[Step]) -> bool {
-    let keys = path.iter().map_while(|step| match step {
-        Step::Key(key) => Some(key),
-        Step::Index(_) => None,
-    });
-    let keys: Vec<_> = keys.collect();
-    let Some((last, way)) = keys.split_last() else { return false };
-    let mut table = table;
-    for key in way {
-        let Some(inner) = table.get_mut(*key).and_then(toml::Value::as_table_mut) else { return false };
-        table = inner;
-    }
-    table.remove(*last).is_some()
-}
-
-/// What is wrong with the text's form. The line itself is not shown: there may be a key in it.
-fn syntax_error(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().replace('\n', ", ");
-    match error.span() {
-        Some(span) => {
-            let (line, column) = position(text, span.start);
-            format!("line {line}, column {column}: {message}")
-        }
-        None => message,
-    }
-}
-
-/// Line and column of a byte, both from one.
-fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());
-    (before.matches('\n').count() + 1, column + 1)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::Value;
 
     use super::*;
     use crate::config::env::Env;
+    use crate::config::parse::PROBLEMS_MAX;
     use crate::config::{Overrides, resolve};
 
     fn problems(text: &str) -> Vec<(String, String)> {
@@ -458,7 +333,7 @@ laptop = 4711
         }
     }
 
-    fn schema_keys() -> Vec<(String, String)> {
+    pub(in crate::config) fn schema_keys() -> Vec<(String, String)> {
         let schema = schemars::schema_for!(File).to_value();
         let mut found = Vec::new();
         keys(&schema, &schema, "", &mut found);

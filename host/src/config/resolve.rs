@@ -64,6 +64,7 @@ pub(super) fn resolve(
         skills: skills(&file, &data_dir, overrides, &mut problems),
         data_dir,
         file: path,
+        source: None,
     };
     if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Gateway;
+use super::{Gateway, Settings};
 use crate::id::{ModelId, RequestId, SessionKey};
 use crate::route::{Attempt, Routed};
 use crate::session::table;
@@ -23,6 +23,8 @@ use crate::wire::answer::Watch;
 /// What is known of one request so far.
 pub(super) struct Account {
     pub(super) gateway: Arc<Gateway>,
+    /// As they were when it came.
+    pub(super) settings: Arc<Settings>,
     pub(super) id: RequestId,
     pub(super) started: Instant,
     /// The configured name of the client's key, where keys are in use.
@@ -55,7 +57,8 @@ impl Account {
         let id = gateway.next_request();
         let record = Record { request: id.shared(), at_ms: epoch_ms(), ..Record::default() };
         let state = Mutex::new(State { record, ..State::default() });
-        Arc::new(Self { gateway: gateway.clone(), id, started: Instant::now(), client, state })
+        let (gateway, settings) = (gateway.clone(), gateway.settings.load_full());
+        Arc::new(Self { gateway, settings, id, started: Instant::now(), client, state })
     }
 
     /// Changes the record.

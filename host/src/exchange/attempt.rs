@@ -134,7 +134,7 @@ async fn once(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
     note_grant(job, &lease, asked);
     let body = composed(job, attempt, lease.instance().as_str())?;
     job.account.note(|record| record.placeholders = body.placeholders);
-    let limit = gateway.limits.answer_timeout;
+    let limit = job.account.settings.limits.answer_timeout;
     let exchanged = tokio::time::timeout(limit, exchange(job, attempt, lease, body)).await;
     let answer = exchanged.unwrap_or_else(|_| {
         let message = format!("no answer within {} s", limit.as_secs());
@@ -198,7 +198,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 /// An answer, or an error, that is not streamed.
 async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<Answer, Failed> {
     let (head, body) = response.into_parts();
-    let body = match Limited::new(body, job.account.gateway.limits.answer_bytes_max).collect().await {
+    let body = match Limited::new(body, job.account.settings.limits.answer_bytes_max).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) => {
             lease.finish(End::Failed);

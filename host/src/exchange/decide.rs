@@ -124,7 +124,7 @@ pub(super) async fn decide(account: &Account, case: &Case<'_>) -> Result<Decided
 
 /// What skills decide, and what holds where they pass.
 async fn by_skills(account: &Account, case: &Case<'_>, inquiry: Option<&Inquiry>) -> Result<Decided, Error> {
-    let routes = &account.gateway.routes;
+    let routes = &account.settings.routes;
     let resolve = |held: &Held| {
         route::routed(held.skill.clone(), held.route.clone(), case.current, routes, case.directory)
     };
@@ -154,7 +154,7 @@ async fn by_skills(account: &Account, case: &Case<'_>, inquiry: Option<&Inquiry>
 async fn ask(account: &Account, case: &Case<'_>, inquiry: &Inquiry) -> Result<(Said, Vec<String>), Error> {
     let gateway = &account.gateway;
     gateway.residency.turn_over(case.session);
-    if let Some(answered) = inquiry.command(&gateway.command_prefix, &case.request.user_text).await {
+    if let Some(answered) = inquiry.command(&account.settings.command_prefix, &case.request.user_text).await {
         account.note(|record| note_command(&answered, record));
         return Ok((Said::Reply(answered.text), Vec::new()));
     }
@@ -197,7 +197,7 @@ fn turn(account: &Account, case: &Case<'_>) -> Turn {
         requested_model: request.model.clone(),
         current_model: current.model().map(ToString::to_string).unwrap_or_default(),
         pinned: current.is_picked()
-            || (!account.gateway.routes.route_named_models && matches!(current, Current::Named(_))),
+            || (!account.settings.routes.route_named_models && matches!(current, Current::Named(_))),
         user_text,
         user_text_truncated,
         last_answer,
@@ -220,7 +220,7 @@ fn verdict(account: &Account, case: &Case<'_>, skill: SkillName, decision: Decis
         }
         Decision::Route(decided) => {
             let decided = Arc::new(decided);
-            let routes = &account.gateway.routes;
+            let routes = &account.settings.routes;
             let plan = route::routed(skill.clone(), decided.clone(), case.current, routes, case.directory);
             if let Some(plan) = plan {
                 return Ok(Said::Route(plan));
@@ -260,7 +260,7 @@ fn plain(account: &Account, case: &Case<'_>) -> Result<Plan, Error> {
             Err(Error::new(Fault::Client, 404, "model_not_found", message))
         }
         Current::Named(model) | Current::Default(model) => {
-            Ok(route::plain(model.clone(), &account.gateway.routes, case.directory))
+            Ok(route::plain(model.clone(), &account.settings.routes, case.directory))
         }
         Current::Unknown => Err(Error::unknown_model(&case.request.model, &case.directory.named())),
         Current::None => {

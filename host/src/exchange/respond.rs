@@ -39,7 +39,7 @@ pub(super) struct Reply {
 pub(super) async fn serve(job: Arc<Job>, finish: Finish) -> Response<ResponseBody> {
     let mut opening = Box::pin(attempt::open(job.clone()));
     let answer = if job.request.stream {
-        let grace = job.account.gateway.limits.stream_grace;
+        let grace = job.account.settings.limits.stream_grace;
         match tokio::time::timeout(grace, &mut opening).await {
             Ok(answer) => answer,
             Err(_) => return opened_early(&job, opening, finish),

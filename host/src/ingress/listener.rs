@@ -2,7 +2,6 @@
 //! the graceful shutdown.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -10,8 +9,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+use super::entrance::{Entrance, Place};
 use super::routes::Front;
 
 /// How long a client may take to send a request's headers.
@@ -24,14 +23,9 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is over, then lets running requests end.
-pub async fn run(
-    listener: TcpListener,
-    front: Front,
-    connections_max: usize,
-    stop: impl Future<Output = ()>,
-) {
+pub async fn run(listener: TcpListener, front: Front, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(connections_max));
+    let entrance = front.entrance();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
@@ -40,10 +34,7 @@ pub async fn run(
     let mut stop = std::pin::pin!(stop);
     loop {
         let (place, accepted) = tokio::select! {
-            next = next(&listener, &places) => match next {
-                Ok(next) => next,
-                Err(_) => break,
-            },
+            next = next(&listener, &entrance) => next,
             () = &mut stop => break,
         };
         match accepted {
@@ -59,21 +50,12 @@ pub async fn run(
 }
 
 /// The next connection, once there is a place for it. Waiting for either can be given up without a loss.
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Result<(OwnedSemaphorePermit, std::io::Result<TcpStream>), AcquireError> {
-    let place = places.clone().acquire_owned().await?;
-    Ok((place, listener.accept().await.map(|(stream, _)| stream)))
+async fn next(listener: &TcpListener, entrance: &Entrance) -> (Place, std::io::Result<TcpStream>) {
+    let place = entrance.place().await;
+    (place, listener.accept().await.map(|(stream, _)| stream))
 }
 
-fn serve(
-    http: &http1::Builder,
-    graceful: &GracefulShutdown,
-    stream: TcpStream,
-    front: Front,
-    place: OwnedSemaphorePermit,
-) {
+fn serve(http: &http1::Builder, graceful: &GracefulShutdown, stream: TcpStream, front: Front, place: Place) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY: {error}");
     }
@@ -91,23 +73,22 @@ fn serve(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingress::Config;
 
     #[tokio::test]
     async fn waiting_for_a_place_can_be_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let places = Arc::new(Semaphore::new(0));
+        let entrance = Entrance::new(Config { connections_max: 1, ..Config::default() });
+        let only = entrance.place().await;
         let given_up = tokio::select! {
             biased;
-            _ = next(&listener, &places) => false,
+            _ = next(&listener, &entrance) => false,
             () = std::future::ready(()) => true,
         };
         assert!(given_up);
-        places.add_permits(1);
+        drop(only);
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (place, accepted) = next(&listener, &places).await.unwrap();
+        let (_place, accepted) = next(&listener, &entrance).await;
         assert_eq!(accepted.unwrap().peer_addr().unwrap(), client.local_addr().unwrap());
-        assert_eq!(places.available_permits(), 0);
-        drop(place);
-        assert_eq!(places.available_permits(), 1);
     }
 }

@@ -13,6 +13,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use tower_service::Service;
 
+use super::entrance::Entrance;
 use super::{Config, guard, models, read};
 use crate::error::{Error, Fault};
 use crate::exchange::{self, Gateway, Inbound};
@@ -24,7 +25,7 @@ pub type Outbound = Either<ResponseBody, Body>;
 /// Where requests go.
 #[derive(Clone)]
 pub struct Front {
-    config: Arc<Config>,
+    entrance: Arc<Entrance>,
     gateway: Arc<Gateway>,
     rest: Router,
 }
@@ -33,7 +34,7 @@ pub struct Front {
 
 impl Front {
     /// The public surface, and `admin` nested at `/pointsman/v1`.
-    pub fn new(config: Config, gateway: Arc<Gateway>, admin: Router) -> Self {
+    pub fn new(entrance: Arc<Entrance>, gateway: Arc<Gateway>, admin: Router) -> Self {
         let rest = Router::new()
             .route("/", get(|| async { "pointsman\n" }))
             .route("/healthz", get(|| async { "ok\n" }))
@@ -44,31 +45,42 @@ impl Front {
             .nest("/pointsman/v1", admin)
             .fallback(not_found)
             .method_not_allowed_fallback(not_found);
-        Self { config: Arc::new(config), gateway, rest }
+        Self { entrance, gateway, rest }
+    }
+
+    /// Who may come in.
+    pub(super) fn entrance(&self) -> Arc<Entrance> {
+        self.entrance.clone()
     }
 
     /// Answers one request.
     pub async fn serve(self, request: Request<Incoming>) -> Result<http::Response<Outbound>, Infallible> {
+        let config = self.entrance.config();
         let admitted = if is_open(request.uri().path()) {
-            guard::approach(&self.config, request.headers()).map(|()| None)
+            guard::approach(&config, request.headers()).map(|()| None)
         } else {
-            guard::admit(&self.config, request.headers())
+            guard::admit(&config, request.headers())
         };
         let client = match admitted {
             Ok(client) => client,
             Err(error) => return Ok(exchange::error_in_full(&error).map(Either::Left)),
         };
         if request.method() == Method::POST && request.uri().path() == "/v1/chat/completions" {
-            return Ok(self.chat(request, client).await.map(Either::Left));
+            return Ok(self.chat(&config, request, client).await.map(Either::Left));
         }
         let mut rest = self.rest;
         let Ok(response) = rest.call(request).await;
         Ok(response.map(Either::Right))
     }
 
-    async fn chat(self, request: Request<Incoming>, client: Option<String>) -> http::Response<ResponseBody> {
+    async fn chat(
+        self,
+        config: &Config,
+        request: Request<Incoming>,
+        client: Option<String>,
+    ) -> http::Response<ResponseBody> {
         let (head, body) = request.into_parts();
-        match read::body(&self.config, &head.headers, body).await {
+        match read::body(config, &head.headers, body).await {
             Ok(body) => exchange::chat(&self.gateway, Inbound { headers: head.headers, body, client }).await,
             Err(error) => exchange::error_in_full(&error),
         }

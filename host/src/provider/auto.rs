@@ -48,6 +48,10 @@ impl Provider for Auto {
         &self.name
     }
 
+    fn address(&self) -> &str {
+        &self.url
+    }
+
     fn control(&self) -> Control {
         self.found.get().map_or(Control::Full, |found| found.control())
     }

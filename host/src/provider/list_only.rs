@@ -13,6 +13,10 @@ impl Provider for ListOnly {
         self.0.name()
     }
 
+    fn address(&self) -> &str {
+        self.0.address()
+    }
+
     fn control(&self) -> Control {
         Control::ListOnly
     }

@@ -180,6 +180,10 @@ impl Provider for LlamaServer {
         &self.name
     }
 
+    fn address(&self) -> &str {
+        self.server.root()
+    }
+
     fn control(&self) -> Control {
         if self.is_single.load(Ordering::Relaxed) { Control::ListOnly } else { Control::Full }
     }

@@ -191,6 +191,10 @@ impl Provider for LmStudio {
         &self.name
     }
 
+    fn address(&self) -> &str {
+        self.server.root()
+    }
+
     fn control(&self) -> Control {
         if self.is_old.load(Ordering::Relaxed) { Control::ListOnly } else { Control::Full }
     }

@@ -164,6 +164,10 @@ impl Provider for Ollama {
         &self.name
     }
 
+    fn address(&self) -> &str {
+        self.server.root()
+    }
+
     fn list(&self) -> Answer<'_, Vec<Listed>> {
         Box::pin(self.list_models())
     }

@@ -71,6 +71,10 @@ impl Provider for OpenAi {
         &self.name
     }
 
+    fn address(&self) -> &str {
+        self.server.root()
+    }
+
     fn control(&self) -> Control {
         Control::ListOnly
     }

@@ -65,6 +65,11 @@ impl Server {
         Ok(Self { root: root.to_owned(), key, client, refusal })
     }
 
+    /// Where it is.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
     /// Asks for a list or the like, once more where the connection broke before any answer.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let body = twice(|| self.send(self.request(Method::GET, path))).await?;

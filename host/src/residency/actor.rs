@@ -4,7 +4,7 @@
 //! It never awaits a provider: every call runs beside the mailbox and comes back as an event, so a load of minutes
 //! delays no claim. A call once sent is awaited to its end; only the process's own end may come before that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use super::handle::Device;
 use super::journal::{Journal, NotKept};
 use super::lease::{Lease, Note, Outbox};
 use super::plan::{
-    Asked, Durability, Effect, Event, Grant, InstanceKey, Loss, Mark, Operation, Planner, ProviderIndex,
-    Ticket,
+    Asked, Client, Durability, Effect, Event, Grant, InstanceKey, Loss, Mark, Operation, Place, Planner,
+    ProviderIndex, Ticket,
 };
 use super::publish::Part;
-use super::record::Record;
+use super::record::{KnownModel, Record};
 use super::report::Report;
 use crate::id::{InstanceId, ModelId, SessionKey, SkillName};
 use crate::provider::{Error, LoadRequest, Provider};
@@ -34,8 +34,8 @@ use crate::provider::{Error, LoadRequest, Provider};
 pub struct Actor {
     planner: Planner,
     config: Config,
-    /// In the planner's order.
-    providers: Vec<Arc<dyn Provider>>,
+    /// By name; those that leave stay until the planner has forgotten them.
+    providers: BTreeMap<String, Arc<dyn Provider>>,
     part: Part,
     outbox: Arc<Outbox>,
     /// The device's name in the journal.
@@ -57,9 +57,19 @@ pub(super) enum Message {
     Claim(Ticket, Claim, oneshot::Sender<Result<Lease, Refused>>),
     Wish(Ticket, Wish, oneshot::Sender<Result<Standing, Refused>>),
     SkillGone(SkillName),
+    Configure(Box<Arrangement>, oneshot::Sender<()>),
+    Leave,
     Report(oneshot::Sender<Report>),
     Settled(oneshot::Sender<()>),
     Shutdown(oneshot::Sender<()>),
+}
+
+/// How a device is looked after from now on.
+pub(super) struct Arrangement {
+    pub(super) config: Config,
+    pub(super) providers: Vec<Arc<dyn Provider>>,
+    /// What was known of the models of providers that are new here.
+    pub(super) known: BTreeMap<String, Vec<KnownModel>>,
 }
 
 /// A waiting claim's way back.
@@ -111,7 +121,7 @@ impl Actor {
         Self {
             planner,
             config: device.config,
-            providers: device.providers,
+            providers: device.providers.into_iter().map(|it| (it.name().to_owned(), it)).collect(),
             part,
             outbox,
             name: device.name,
@@ -127,11 +137,11 @@ impl Actor {
     }
 
     /// Serves until the shutdown is complete and every call to the provider has ended. When all handles are gone the
-    /// shutdown begins by itself.
+    /// shutdown begins by itself. Ends, too, when no provider is configured for the device any more and nobody needs one.
     pub async fn run(mut self) {
         self.handle(Event::Tick);
         let mut has_handles = true;
-        while !(self.is_stopped && self.calls.is_empty()) {
+        while !((self.is_stopped || self.planner.is_over()) && self.calls.is_empty()) {
             let woken = self.next(has_handles).await;
             self.handle_notes();
             match woken {
@@ -200,6 +210,12 @@ impl Actor {
                 self.handle(Event::Wished(ticket, wish));
             }
             Message::SkillGone(skill) => self.handle(Event::SkillGone(skill)),
+            Message::Configure(arrangement, answer) => {
+                self.configure(*arrangement);
+                // Whoever configures may have gone.
+                let _ = answer.send(());
+            }
+            Message::Leave => self.handle(Event::Configured(Box::new(self.config.clone()), Vec::new())),
             Message::Report(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.planner.report(now()));
@@ -219,10 +235,30 @@ impl Actor {
         }
     }
 
+    /// The planner hears of it first; what it asks for then goes to the providers as they are from now on.
+    fn configure(&mut self, arrangement: Arrangement) {
+        let Arrangement { config, providers, mut known } = arrangement;
+        let client = |provider: &Arc<dyn Provider>| match self.providers.get(provider.name()) {
+            Some(before) if Arc::ptr_eq(before, provider) => Client::Kept,
+            Some(before) if before.address() == provider.address() => Client::Replaced,
+            _ => Client::Moved,
+        };
+        let places = providers.iter().map(|provider| Place {
+            name: provider.name().to_owned(),
+            client: client(provider),
+            known: known.remove(provider.name()).unwrap_or_default(),
+        });
+        let event = Event::Configured(Box::new(config.clone()), places.collect());
+        self.config = config;
+        self.providers.extend(providers.into_iter().map(|it| (it.name().to_owned(), it)));
+        self.handle(event);
+    }
+
     fn handle(&mut self, event: Event) {
         for effect in self.planner.handle(now(), event) {
             self.carry_out(effect);
         }
+        self.providers.retain(|name, _| self.planner.has_provider(name));
         self.outbox.handled(0, self.planner.turn_count());
     }
 
@@ -294,7 +330,7 @@ impl Actor {
 
     /// The provider that an effect names. The planner knows no others.
     fn provider(&self, provider: ProviderIndex) -> Option<Arc<dyn Provider>> {
-        self.providers.get(provider.0).cloned()
+        self.providers.get(self.planner.name_of(provider)?).cloned()
     }
 
     fn list(&mut self, provider: ProviderIndex, asked: Asked) {

@@ -282,6 +282,11 @@ impl Refused {
         Self { reason, retry_after: None }
     }
 
+    /// Whoever was asked does not know the model, or is there no more.
+    pub(super) fn is_strange(&self) -> bool {
+        matches!(self.reason, Reason::UnknownModel | Reason::ShuttingDown)
+    }
+
     /// A refusal worth trying again after `wait`.
     pub fn retry(reason: Reason, wait: Duration) -> Self {
         Self { reason, retry_after: Some(wait) }

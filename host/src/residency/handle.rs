@@ -4,12 +4,15 @@
 //! Everything else goes through the mailbox of the device that the model's provider is on. Devices know nothing of each
 //! other; what they publish is put together in `publish`.
 
+mod configure;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -20,6 +23,7 @@ use super::journal::Journal;
 use super::lease::{Lease, Note, Outbox};
 use super::plan::{Planner, Ticket};
 use super::publish::Public;
+use super::record::Kept;
 use super::report::Report;
 use crate::id::{ModelId, SessionKey, SkillName};
 use crate::model::Directory;
@@ -30,6 +34,7 @@ use crate::provider::Provider;
 pub struct Residency(Arc<Inner>);
 
 /// Memory that providers share, as configured.
+#[derive(Clone)]
 pub struct Device {
     /// Its name.
     pub name: String,
@@ -53,14 +58,18 @@ enum State {
 }
 
 struct Inner {
-    /// In the configured order.
-    desks: Vec<Desk>,
+    /// In the configured order; at the end those of devices that are not configured any more.
+    desks: ArcSwap<Vec<Desk>>,
     public: Arc<Public>,
+    /// Held while the devices are configured anew.
+    configuring: tokio::sync::Mutex<()>,
 }
 
 /// The way to one device's owner.
+#[derive(Clone)]
 struct Desk {
-    /// Names of the device's providers.
+    device: String,
+    /// Names of the device's providers; none where it is not configured any more and its owner ends.
     providers: Vec<String>,
     mailbox: mpsc::Sender<Message>,
     outbox: Arc<Outbox>,
@@ -82,23 +91,22 @@ impl Residency {
     /// A handle, and the devices' owners, whose `run` must be spawned each. `aliases` are pairs of a configured alias and
     /// the name it stands for. Reads what the journals kept; the directory shows it from the start.
     pub fn new(devices: Vec<Device>, aliases: Vec<(String, String)>) -> (Self, Vec<Actor>) {
-        let public = Arc::new(Public::new(devices.len(), aliases));
-        let now = tokio::time::Instant::now().into_std();
-        let mut desks = Vec::new();
-        let mut actors = Vec::new();
-        for (index, device) in devices.into_iter().enumerate() {
-            let (mailbox, messages) = mpsc::channel(MAILBOX);
-            let outbox: Arc<Outbox> = Arc::default();
+        let public = Arc::new(Public::new());
+        public.arrange(devices.iter().map(|device| device.name.clone()).collect(), aliases);
+        let (mut desks, mut actors) = (Vec::new(), Vec::new());
+        for device in devices {
             let names: Vec<&str> = device.providers.iter().map(|provider| provider.name()).collect();
             let kept = device.journal.load(&device.name, &names);
-            let planner = Planner::new(&device.name, device.config.clone(), &names, now).resume(kept);
-            let providers = names.into_iter().map(str::to_owned).collect();
-            desks.push(Desk { providers, mailbox, outbox: outbox.clone() });
-            let part = public.part(index);
-            part.publish(&planner, &outbox);
-            actors.push(Actor::new(planner, device, part, outbox, messages));
+            let (desk, actor) = Desk::open(&public, device, kept);
+            desks.push(desk);
+            actors.push(actor);
         }
-        (Self(Arc::new(Inner { desks, public })), actors)
+        let configuring = tokio::sync::Mutex::default();
+        (Self(Arc::new(Inner { desks: ArcSwap::from_pointee(desks), public, configuring })), actors)
+    }
+
+    fn desks(&self) -> Arc<Vec<Desk>> {
+        self.0.desks.load_full()
     }
 
     /// All models known at this moment, device by device. Wait-free.
@@ -138,23 +146,27 @@ impl Residency {
     }
 
     async fn ask(self, claim: Claim) -> Result<Lease, Refused> {
-        let Some(desk) = self.desk(&claim.model) else { return Err(Refused::new(Reason::UnknownModel)) };
-        let (answer, granted) = oneshot::channel();
-        let ticket = self.0.public.next_ticket();
-        let message = Message::Claim(ticket, claim, answer);
-        if desk.mailbox.send(message).await.is_err() {
-            return Err(Refused::new(Reason::ShuttingDown));
+        loop {
+            let Some(desk) = self.desk(&claim.model) else {
+                return Err(Refused::new(Reason::UnknownModel));
+            };
+            match desk.claim(self.0.public.next_ticket(), claim.clone()).await {
+                Err(refused) if refused.is_strange() && self.has_moved(&claim.model, &desk).await => {}
+                answer => return answer,
+            }
         }
-        let mut place = Place { ticket, outbox: desk.outbox.clone(), is_over: false };
-        let result = granted.await;
-        place.is_over = true;
-        result.unwrap_or_else(|_| Err(Refused::new(Reason::ShuttingDown)))
     }
 
     /// The device that the model is or would be on.
-    fn desk(&self, model: &ModelId) -> Option<&Desk> {
+    fn desk(&self, model: &ModelId) -> Option<Desk> {
         let name = model.provider();
-        self.0.desks.iter().find(|desk| desk.providers.iter().any(|provider| provider == name))
+        self.desks().iter().find(|desk| desk.providers.iter().any(|provider| provider == name)).cloned()
+    }
+
+    /// The model's provider went elsewhere while somebody asked for it there.
+    async fn has_moved(&self, model: &ModelId, asked: &Desk) -> bool {
+        drop(self.0.configuring.lock().await);
+        self.desk(model).is_none_or(|now| !now.mailbox.same_channel(&asked.mailbox))
     }
 
     /// Wishes for a model to be loaded or unloaded. Answered at once or when it is done, as the wish says; a wish that
@@ -176,14 +188,14 @@ impl Residency {
     /// The session's next turn began, or was answered without a model: its turn's hold ends. Costs two atomic reads a
     /// device while no session has an unfinished turn there.
     pub fn turn_over(&self, session: &SessionKey) {
-        for desk in self.0.desks.iter().filter(|desk| desk.outbox.may_have_turns()) {
+        for desk in self.0.desks.load().iter().filter(|desk| desk.outbox.may_have_turns()) {
             desk.outbox.push(Note::TurnOver(session.clone()));
         }
     }
 
     /// A skill is gone: its wishes and pins end.
     pub async fn skill_gone(&self, skill: SkillName) {
-        for desk in &self.0.desks {
+        for desk in self.desks().iter() {
             // Nobody owns the memory any more if the mailbox is closed, and nothing is left to end.
             let _ = desk.mailbox.send(Message::SkillGone(skill.clone())).await;
         }
@@ -192,8 +204,14 @@ impl Residency {
     /// What is going on, for people; none after the shutdown.
     pub async fn report(&self) -> Option<Report> {
         let mut all = Report::default();
-        for report in join_all(self.0.desks.iter().map(Desk::report)).await {
-            all.extend(report?);
+        let desks = self.desks();
+        for (desk, report) in desks.iter().zip(join_all(desks.iter().map(Desk::report)).await) {
+            match report {
+                Some(report) => all.extend(report),
+                // Its owner has ended, as it should.
+                None if desk.providers.is_empty() => {}
+                None => return None,
+            }
         }
         Some(all)
     }
@@ -202,13 +220,13 @@ impl Residency {
     /// decide knowing them. For whoever was told that an instance is gone and claims again. At once after the
     /// shutdown.
     pub async fn settled(&self) {
-        join_all(self.0.desks.iter().map(Desk::settled)).await;
+        join_all(self.desks().iter().map(Desk::settled)).await;
     }
 
     /// Refuses new claims, drains, goes back to the baseline, on all devices at once. Answers when that is done or each
     /// one's `shutdown_timeout` is over; an owner's `run` ends as soon as no load is under way after that.
     pub async fn shutdown(&self) {
-        join_all(self.0.desks.iter().map(Desk::shutdown)).await;
+        join_all(self.desks().iter().map(Desk::shutdown)).await;
     }
 }
 
@@ -229,6 +247,31 @@ impl fmt::Debug for Device {
 // === impl Desk ===
 
 impl Desk {
+    /// The way to a device's new owner, and that owner, which goes on from what was kept.
+    fn open(public: &Arc<Public>, device: Device, kept: Kept) -> (Self, Actor) {
+        let (mailbox, messages) = mpsc::channel(MAILBOX);
+        let outbox: Arc<Outbox> = Arc::default();
+        let now = tokio::time::Instant::now().into_std();
+        let names: Vec<&str> = device.providers.iter().map(|provider| provider.name()).collect();
+        let planner = Planner::new(&device.name, device.config.clone(), &names, now).resume(kept);
+        let providers = names.into_iter().map(str::to_owned).collect();
+        let desk = Self { device: device.name.clone(), providers, mailbox, outbox: outbox.clone() };
+        let part = public.part(&device.name);
+        part.publish(&planner, &outbox);
+        (desk, Actor::new(planner, device, part, outbox, messages))
+    }
+
+    async fn claim(&self, ticket: Ticket, claim: Claim) -> Result<Lease, Refused> {
+        let (answer, granted) = oneshot::channel();
+        if self.mailbox.send(Message::Claim(ticket, claim, answer)).await.is_err() {
+            return Err(Refused::new(Reason::ShuttingDown));
+        }
+        let mut place = Place { ticket, outbox: self.outbox.clone(), is_over: false };
+        let result = granted.await;
+        place.is_over = true;
+        result.unwrap_or_else(|_| Err(Refused::new(Reason::ShuttingDown)))
+    }
+
     async fn report(&self) -> Option<Report> {
         let (answer, report) = oneshot::channel();
         self.mailbox.send(Message::Report(answer)).await.ok()?;

@@ -46,12 +46,15 @@
 //! stays due. A provider that looks after its memory itself shares nothing: what it lists is taken as resident, without
 //! room, and is never due, loaded or unloaded.
 //!
+//! The configuration may change at any moment (`configured`): other bounds, other providers; nothing is unloaded for it.
+//!
 //! It owns no connection and no disk. What must outlive it is handed out as records (`durable`), and a swap waits until
 //! its own is safe; whoever starts it hands in what was kept.
 
 mod baseline;
 mod choose;
 mod claims;
+mod configured;
 mod durable;
 mod elsewhere;
 mod list;
@@ -71,6 +74,7 @@ mod waiter;
 mod wishes;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,6 +86,7 @@ use super::record::{InstanceRecord, KnownModel, Record};
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey, SkillName};
 use crate::provider::{Control, Error, Listed, LoadRequest, Loaded};
 use baseline::Baseline;
+pub(super) use configured::{Client, Place};
 use durable::Durable;
 use memory::{Held, Known};
 pub(super) use mutant::Mutant;
@@ -152,6 +157,8 @@ pub(super) enum Event {
     Unloaded(InstanceKey, Result<(), Error>),
     /// What became of a record that was to be made durable.
     Remembered(Mark, Durability),
+    /// From now on this configuration holds, and these are the device's providers, in this order.
+    Configured(Box<Config>, Vec<Place>),
     /// Time passed.
     Tick,
     /// No more claims: drain and go back to the baseline.
@@ -211,6 +218,10 @@ pub(super) struct Planner {
     config: Config,
     /// The device's providers, in the configured order.
     servers: Vec<Server>,
+    /// How many there have been.
+    servers_ever: usize,
+    /// What memory is to be, once no swap relies on what it was.
+    recount: Option<Option<NonZeroU64>>,
     /// The time of the event that is being handled.
     now: Instant,
     effects: Vec<Effect>,
@@ -281,10 +292,13 @@ const AGES: usize = 512;
 impl Planner {
     /// A planner of these providers that knows nothing yet; its first effects are lists.
     pub(super) fn new(name: &str, config: Config, providers: &[&str], now: Instant) -> Self {
+        let numbered = providers.iter().enumerate();
         Self {
             name: name.to_owned(),
             config,
-            servers: providers.iter().map(|name| Server::new(name, now)).collect(),
+            servers: numbered.map(|(index, name)| Server::new(ProviderIndex(index), name, now)).collect(),
+            servers_ever: providers.len(),
+            recount: None,
             now,
             effects: Vec::new(),
             changed: false,
@@ -325,6 +339,7 @@ impl Planner {
             Event::Loaded(operation, result) => self.on_loaded(operation, result),
             Event::Unloaded(instance, result) => self.on_unloaded(&instance, result),
             Event::Remembered(mark, durability) => self.on_remembered(mark, durability),
+            Event::Configured(config, places) => self.on_configured(*config, places),
             Event::Tick => {}
             Event::Shutdown => self.on_shutdown(),
         }
@@ -339,6 +354,7 @@ impl Planner {
         for round in 0..ROUNDS {
             debug_assert!(round < ROUNDS / 2, "settling comes to an end");
             self.changed = false;
+            self.recount();
             self.serve();
             self.refuse_hopeless();
             for lane in self.lanes() {
@@ -349,6 +365,7 @@ impl Planner {
                 break;
             }
         }
+        self.forget_those_who_left();
         self.ask_for_lists();
         self.set_gates();
         self.answer_wishes();

@@ -21,9 +21,7 @@ use crate::model::{Directory, InFlight, Model};
 /// What handles and owners share.
 pub(super) struct Public {
     snapshot: ArcSwap<Snapshot>,
-    /// By device, in the configured order.
-    parts: Mutex<Vec<Arc<Shown>>>,
-    aliases: Vec<(String, String)>,
+    parts: Mutex<Parts>,
     notices: broadcast::Sender<Notice>,
     tickets: AtomicU64,
 }
@@ -45,7 +43,16 @@ pub(super) struct Doors {
 /// One device's place among what is published.
 pub(super) struct Part {
     public: Arc<Public>,
-    index: usize,
+    device: String,
+}
+
+/// What is put together.
+#[derive(Default)]
+struct Parts {
+    /// The devices, in the configured order.
+    order: Vec<String>,
+    shown: HashMap<String, Arc<Shown>>,
+    aliases: Vec<(String, String)>,
 }
 
 /// What one device shows.
@@ -69,19 +76,21 @@ const NOTICES: usize = 256;
 // === impl Public ===
 
 impl Public {
-    pub(super) fn new(devices: usize, aliases: Vec<(String, String)>) -> Self {
+    pub(super) fn new() -> Self {
         let (notices, _) = broadcast::channel(NOTICES);
-        Self {
-            snapshot: ArcSwap::default(),
-            parts: Mutex::new((0..devices).map(|_| Arc::default()).collect()),
-            aliases,
-            notices,
-            tickets: AtomicU64::new(0),
-        }
+        Self { snapshot: ArcSwap::default(), parts: Mutex::default(), notices, tickets: AtomicU64::new(0) }
     }
 
-    pub(super) fn part(self: &Arc<Self>, index: usize) -> Part {
-        Part { public: self.clone(), index }
+    /// These devices are shown from now on, in this order, and these names for their models.
+    pub(super) fn arrange(&self, order: Vec<String>, aliases: Vec<(String, String)>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.shown.retain(|device, _| order.contains(device));
+        (parts.order, parts.aliases) = (order, aliases);
+        self.snapshot.store(Arc::new(parts.merged()));
+    }
+
+    pub(super) fn part(self: &Arc<Self>, device: &str) -> Part {
+        Part { public: self.clone(), device: device.to_owned() }
     }
 
     /// The newest snapshot.
@@ -96,8 +105,14 @@ impl Public {
     pub(super) fn next_ticket(&self) -> Ticket {
         Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
     }
+}
 
-    fn merge(&self, parts: &[Arc<Shown>]) -> Snapshot {
+// === impl Parts ===
+
+impl Parts {
+    fn merged(&self) -> Snapshot {
+        let parts: Vec<Arc<Shown>> =
+            self.order.iter().filter_map(|device| self.shown.get(device)).cloned().collect();
         let models = parts.iter().flat_map(|part| part.models.iter().cloned()).collect();
         // What is due counts for more than what servers hold that look after it themselves, and the last for most.
         let held = parts.iter().flat_map(|part| &part.held_elsewhere);
@@ -110,7 +125,7 @@ impl Public {
         let names = parts.iter().flat_map(|part| part.names.iter().cloned());
         let aliases = self.aliases.iter().cloned().chain(names).collect();
         let directory =
-            Directory::new(models, aliases).with_due(due).with_in_flight(Arc::new(AtGates(parts.to_vec())));
+            Directory::new(models, aliases).with_due(due).with_in_flight(Arc::new(AtGates(parts)));
         Snapshot { directory: Arc::new(directory), doors }
     }
 }
@@ -134,10 +149,8 @@ impl Part {
                 .collect(),
         };
         let mut parts = self.public.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(part) = parts.get_mut(self.index) {
-            *part = Arc::new(shown);
-        }
-        self.public.snapshot.store(Arc::new(self.public.merge(&parts)));
+        parts.shown.insert(self.device.clone(), Arc::new(shown));
+        self.public.snapshot.store(Arc::new(parts.merged()));
     }
 
     /// Tells whoever listens; nobody has to.

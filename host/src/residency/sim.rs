@@ -1,7 +1,7 @@
 //! A seeded simulation of one device in virtual time, with two providers and one that looks after its memory itself:
 //! sessions with turns and tool loops, side calls, wishes, slow, failing and lost loads, people who load and unload by
 //! hand, crashes, outages of one provider, another server in its place, lists that lag, clients that vanish; models are
-//! counted, or weighed; the gateway itself crashes at any moment and begins anew.
+//! counted, or weighed, and the user changes how many may be there; the gateway itself crashes at any moment and begins anew.
 //! The planner under test is the real one, with the real gates; everything around it is made up here.
 //!
 //! After every step the invariants of the room are checked from the outside, by what was granted, sent and resident,
@@ -10,6 +10,7 @@
 mod checks;
 mod crash;
 mod people;
+mod reconfigure;
 mod tests;
 mod world;
 
@@ -68,6 +69,8 @@ pub(super) struct Sim {
     unloading: BTreeSet<InstanceKey>,
     /// Something happened that may change the baseline.
     baseline_moved: bool,
+    /// The device was configured anew.
+    reconfigured: bool,
     /// No new work from then on.
     ends: Instant,
     steps: u32,
@@ -127,6 +130,7 @@ enum Happening {
     OutageBegins,
     OutageEnds(usize),
     ServerReplaced(usize),
+    Reconfigured,
     Wish,
 }
 
@@ -190,6 +194,7 @@ impl Sim {
             crashes: false,
             unloading: BTreeSet::new(),
             baseline_moved: false,
+            reconfigured: false,
             ends: start + Duration::from_secs(400),
             steps: 0,
             stopped: false,
@@ -296,6 +301,7 @@ impl Sim {
             Happening::OutageBegins => self.outage_begins(),
             Happening::OutageEnds(provider) => self.outage_ends(provider),
             Happening::ServerReplaced(provider) => self.server_replaced(provider),
+            Happening::Reconfigured => self.reconfigure(),
             Happening::Wish => self.wish(),
         }
     }
@@ -406,7 +412,7 @@ impl Sim {
     fn has_room(&self, model: &ModelId) -> bool {
         let there = self.world.memory.iter().map(|it| &it.model);
         let fits = self.world.fit_in_bytes(there.chain([model]));
-        let may_be_full = matches!(self.profile, Profile::Faults | Profile::Outages);
+        let may_be_full = self.reconfigured || matches!(self.profile, Profile::Faults | Profile::Outages);
         self.require(fits || may_be_full, "a load is sent only when it fits");
         fits
     }

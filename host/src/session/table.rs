@@ -136,6 +136,11 @@ impl Standing {
 // === impl Table ===
 
 impl Table {
+    /// How long holds live from now on; those that end by themselves already end when they would have.
+    pub fn reconfigure(&mut self, config: Config) {
+        self.config = config;
+    }
+
     /// An empty table.
     pub fn new(config: Config) -> Self {
         Self { config, sessions: HashMap::new(), picks: Vec::new(), everyones: None }

@@ -81,6 +81,13 @@ impl Engine {
         &self.wasm
     }
 
+    /// Guests under these limits find what they need in it: places as many and as big.
+    pub(super) fn suits(before: &Limits, after: &Limits) -> bool {
+        let reserved =
+            |limits: &Limits| (limits.instances_max, limits.memory_bytes_max, limits.table_elements_max);
+        reserved(before) == reserved(after)
+    }
+
     pub(super) fn allocation(&self) -> Allocation {
         self.allocation
     }

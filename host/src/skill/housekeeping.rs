@@ -151,7 +151,7 @@ impl Housekeeping {
 
 /// Looks at the skills' folder, and has what changed there looked at.
 async fn watch(skills: &Weak<Skills>) {
-    let Some(folder) = skills.upgrade().and_then(|skills| skills.loader.folder.clone()) else { return };
+    let Some(folder) = skills.upgrade().and_then(|skills| skills.loader().folder.clone()) else { return };
     let mut used = folder::look(&folder).await;
     let mut before = used.clone();
     let mut bytes: BTreeMap<SkillName, Option<Digest>> = BTreeMap::new();

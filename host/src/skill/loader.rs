@@ -35,16 +35,17 @@ pub(super) struct File {
 }
 
 /// Loads skills under the user's conditions.
+#[derive(Clone)]
 pub(super) struct Loader {
     pub(super) engine: Arc<Engine>,
     pub(super) compiler: Option<Compiler>,
     pub(super) limits: Arc<Limits>,
     pub(super) delegates: Delegates,
-    pub(super) configured: BTreeMap<String, SkillConfig>,
+    pub(super) configured: Arc<BTreeMap<String, SkillConfig>>,
     pub(super) refills: Refills,
     pub(super) alarms: Alarms,
     /// Counts loads.
-    pub(super) loads: AtomicU64,
+    pub(super) loads: Arc<AtomicU64>,
     pub(super) shelf: Option<Arc<Shelf>>,
     pub(super) folder: Option<PathBuf>,
     pub(super) bundled: Vec<Bundled>,

@@ -5,7 +5,7 @@
 //! One change at a time. What is written down is durable before it is published, so that a start after a crash finds
 //! either what was there before or all of the change.
 
-mod change;
+pub(super) mod change;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl Skills {
     pub async fn look(self: &Arc<Self>, offer: Offer) -> Result<Looked, ManageError> {
         check_name(&offer.name)?;
         let lock = self.lock().await?;
-        let (looked, _) = self.candidate(&offer, &lock, &self.loader.delegates).await?;
+        let (looked, _) = self.candidate(&offer, &lock, &self.loader().delegates).await?;
         Ok(looked)
     }
 
@@ -174,7 +174,7 @@ impl Skills {
             self.check_grants_are_ours(&offer.name)?;
         }
         let mut changing = self.begin().await?;
-        let (looked, active) = self.candidate(&offer, &changing.lock, &self.loader.delegates).await?;
+        let (looked, active) = self.candidate(&offer, &changing.lock, &self.loader().delegates).await?;
         let version = Version {
             digest: looked.digest,
             version: looked.version.clone(),
@@ -229,7 +229,7 @@ impl Skills {
         name: &SkillName,
         is_enabled: bool,
     ) -> Result<(), ManageError> {
-        if is_enabled && self.loader.is_configured_off(name) {
+        if is_enabled && self.loader().is_configured_off(name) {
             let (what, key) = ("to switch off", format!("skills.{name}.enabled"));
             return Err(ManageError::Configured { what, name: name.clone(), key });
         }
@@ -307,7 +307,7 @@ impl Skills {
 
     /// What is written down of skills.
     pub async fn lock(&self) -> Result<Lock, ManageError> {
-        if self.loader.shelf.is_none() {
+        if self.loader().shelf.is_none() {
             return Ok(Lock::default());
         }
         self.on_shelf(|shelf| shelf.lock().map_err(|error| error.to_string())).await

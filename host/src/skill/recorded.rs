@@ -57,6 +57,9 @@ pub trait Archive: Send + Sync {
     /// Turns are kept at all.
     fn is_on(&self) -> bool;
 
+    /// So many are kept from now on.
+    fn bound(&self, bounds: Recording);
+
     /// Keeps a turn, for as long as there is room. Never waits.
     fn keep(&self, turn: Recorded);
 

@@ -116,7 +116,7 @@ impl Skills {
     /// A candidate that does nothing but say what it would decide.
     pub(super) async fn tried(&self, offer: &Offer) -> Result<Active, ManageError> {
         let lock = self.lock().await?;
-        let delegates = self.loader.delegates.without_effect();
+        let delegates = self.loader().delegates.without_effect();
         let (_, candidate) = self.candidate(offer, &lock, &delegates).await?;
         match candidate.hooks.contains(&Hook::Request) {
             true => Ok(candidate),

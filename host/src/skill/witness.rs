@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::Skills;
 use super::chain::Outcome;
 use super::inquiry::Inquiry;
-use super::recorded::{Archive, Recorded};
+use super::recorded::{Archive, Recorded, Recording};
 use super::shadow::Shadow;
 use crate::id::SkillName;
 
@@ -68,6 +68,13 @@ impl Skills {
     /// Turns that skills decide are kept here from now on. The first place that is named counts.
     pub fn record_to(&self, archive: Arc<dyn Archive>) {
         let _ = self.witness.archive.set(archive);
+    }
+
+    /// So many turns are kept from now on.
+    pub fn record_within(&self, bounds: Recording) {
+        if let Some(archive) = self.witness.archive.get() {
+            archive.bound(bounds);
+        }
     }
 
     /// The skills have decided a turn. Costs next to nothing where nobody looks on, and never waits.

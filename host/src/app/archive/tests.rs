@@ -119,7 +119,14 @@ fn bytes_are_bounded_and_come_back() {
 #[test]
 fn switched_off_it_keeps_nothing_and_removes_what_was_kept() {
     let store = Store::in_memory().unwrap();
-    turns(&store, Recording::default()).keep(turn(1, directory(None, 0)));
+    let kept = turns(&store, Recording::default());
+    kept.keep(turn(1, directory(None, 0)));
+    kept.bound(Recording { is_on: false, ..Recording::default() });
+    assert!(!kept.is_on() && kept.since(0).is_empty());
+    assert!(store.sizes(TURNS).unwrap().is_empty());
+    kept.bound(Recording::default());
+    kept.keep(turn(2, directory(None, 0)));
+    assert_eq!(numbers(&kept, 0), [2]);
     let off = turns(&store, Recording { is_on: false, ..Recording::default() });
     assert!(!off.is_on());
     assert_eq!(store.sizes(TURNS).unwrap(), []);

@@ -216,6 +216,7 @@ fn configured(name: &str, provider: Provider, data_dir: &Path) -> Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         data_dir: data_dir.to_path_buf(),
         file: None,
+        source: None,
         providers: BTreeMap::from([(name.to_owned(), provider)]),
         devices: vec![device],
         aliases: Vec::new(),

@@ -69,7 +69,23 @@ fn judge(url: &str, status: &Status) -> Vec<Finding> {
             "see what is said of the provider below; the gateway tries again by itself",
         ));
     }
+    findings.extend(configuration(status));
     findings
+}
+
+/// What the gateway has not taken of its configuration.
+fn configuration(status: &Status) -> impl Iterator<Item = Finding> {
+    let told = &status.configuration;
+    let file = told.file.as_deref().unwrap_or("the configuration");
+    let refused = told.problems.iter().map(move |problem| {
+        let message = format!("the gateway goes on with what it had before, since in {file} {problem}");
+        Finding::fail(ABOUT, message, "correct it; the gateway looks at the file every second")
+    });
+    let late = told.at_next_start.iter().map(|key| {
+        let message = format!("`{key}` was changed, and takes effect at the next start");
+        Finding::warn(ABOUT, message, "restart the gateway when nobody uses it")
+    });
+    refused.chain(late)
 }
 
 /// Nobody listens: would the gateway be able to?
@@ -88,7 +104,7 @@ async fn port(config: &Config) -> Finding {
 mod tests {
     use super::super::finding::Level;
     use super::*;
-    use crate::admin::view::Provider;
+    use crate::admin::view::{ConfigProblem, Configuration, Provider};
 
     #[test]
     fn a_gateway_is_judged_by_what_it_says() {
@@ -106,6 +122,7 @@ mod tests {
             providers: vec![provider],
             skills: Vec::new(),
             config_file: None,
+            configuration: Configuration::default(),
             data_dir: String::new(),
         };
         let levels =
@@ -114,6 +131,21 @@ mod tests {
         status.version = env!("CARGO_PKG_VERSION").to_owned();
         status.providers[0].state = "up".to_owned();
         assert_eq!(levels(&status), [Level::Ok]);
+        status.configuration = Configuration {
+            file: Some("/x.toml".to_owned()),
+            problems: vec![ConfigProblem {
+                key: Some("listen".to_owned()),
+                message: "bad (line 1)".to_owned(),
+            }],
+            at_next_start: vec!["data_dir".to_owned()],
+        };
+        let findings = judge("http://g", &status);
+        assert_eq!(
+            findings.iter().map(|it| it.level).collect::<Vec<_>>(),
+            [Level::Ok, Level::Fail, Level::Warn]
+        );
+        assert!(findings[1].message.contains("`listen`: bad (line 1)"), "{}", findings[1].message);
+        status.configuration = Configuration::default();
         assert!(judge("http://g", &status)[0].message.contains("1h 1m 40s"));
     }
 }

@@ -381,6 +381,53 @@ async fn every_device_has_its_own_memory_and_all_are_seen_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn servers_change_their_device_and_an_owner_without_any_ends() {
+    let (here, there) = (Fake::holding("a"), Arc::new(Fake { name: Some("q"), ..Fake::default() }));
+    let device = |name: &str, providers: &[&Arc<Fake>]| Device {
+        name: name.to_owned(),
+        config: Config::default(),
+        providers: providers.iter().map(|it| -> Arc<dyn Provider> { (*it).clone() }).collect(),
+        journal: Arc::new(InMemory::default()),
+    };
+    let apart = || vec![device("local", &[&here]), device("elsewhere", &[&there])];
+    let (residency, owners) = Residency::new(apart(), Vec::new());
+    let mut running = tokio::task::JoinSet::new();
+    let run = |owners: Vec<Actor>, running: &mut tokio::task::JoinSet<()>| {
+        owners.into_iter().for_each(|owner| {
+            running.spawn(owner.run());
+        });
+    };
+    run(owners, &mut running);
+    let of_q = || Claim { model: ModelId::of("q", "b"), ..claim("b", Purpose::Plain) };
+    let lease = residency.acquire(of_q()).await.unwrap();
+
+    let together = || vec![device("local", &[&here, &there])];
+    let aliases = vec![("far".to_owned(), "q/b".to_owned())];
+    assert!(residency.reconfigure(together(), aliases).await.is_empty(), "nobody new is needed");
+    assert_eq!(running.len(), 2, "whoever is inside keeps the owner");
+    lease.finish(DONE);
+    running.join_next().await.unwrap().unwrap();
+    let again = residency.acquire(of_q()).await.unwrap();
+    let devices = |report: Report| report.providers.into_iter().map(|it| it.device).collect::<Vec<_>>();
+    assert_eq!(devices(residency.report().await.unwrap()), ["local", "local"]);
+    assert_eq!(residency.directory().find("far").unwrap().id.as_str(), "q/b");
+    again.finish(DONE);
+
+    let owners = residency.reconfigure(apart(), Vec::new()).await;
+    assert_eq!(owners.len(), 1);
+    run(owners, &mut running);
+    residency.acquire(of_q()).await.unwrap().finish(DONE);
+    assert_eq!(devices(residency.report().await.unwrap()), ["local", "elsewhere"]);
+    assert_eq!(residency.directory().find("far"), None);
+    let calls = [here.calls(), there.calls()].concat();
+    assert_eq!(calls, ["load b"], "what is in memory stays there, whoever looks after it");
+    // An owner that has just been told to leave and is needed again stays, or makes way for another one.
+    residency.reconfigure(together(), Vec::new()).await;
+    run(residency.reconfigure(apart(), Vec::new()).await, &mut running);
+    residency.acquire(of_q()).await.unwrap().finish(DONE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_next_life_knows_what_was_due_and_what_models_there_are() {
     let fake = Fake::holding("a");
     let journal = Arc::new(InMemory::default());

@@ -35,6 +35,9 @@ impl Planner {
         if self.shutdown.is_some() {
             return Some(Refused::new(Reason::ShuttingDown));
         }
+        if self.is_leaving(model) {
+            return Some(Refused::new(Reason::UnknownModel));
+        }
         match self.link_of(model) {
             Some(LinkState::Down(message)) => {
                 return Some(Refused::retry(Reason::ProviderDown { message: message.clone() }, RETRY_DOWN));
@@ -212,7 +215,8 @@ impl Planner {
     /// What no longer fits beside what was chosen after it leaves the baseline. A provider that does not answer keeps
     /// what is due on it, whatever is chosen meanwhile: nobody has displaced that.
     pub(super) fn trim_baseline(&mut self, lane: Lane) {
-        let shares = |due: &&Due| self.lane_of(due.kind) == lane && self.is_served(&due.model);
+        let counts = |model: &ModelId| self.is_served(model) && !self.is_leaving(model);
+        let shares = |due: &&Due| self.lane_of(due.kind) == lane && counts(&due.model);
         let entry = |due| Entry { due, is_resident: self.is_resident(&due.model) };
         let entries: Vec<Entry<'_>> = self.baseline.iter().filter(shares).map(entry).collect();
         let weight = |entry: &Entry<'_>| self.weight(&entry.due.model, entry.due.kind);

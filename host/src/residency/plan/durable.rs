@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::baseline::{Due, Place};
 use super::list::{LIST_LAG, RELIST_FIRST};
-use super::memory::{Held, Known};
-use super::pace::Pace;
+use super::memory::Held;
 use super::server::{InstanceKey, LinkState, ProviderIndex};
 use super::swap::{Step, Swap};
 use super::{Durability, Effect, Loss, Mark, Mutant, Planner};
@@ -85,15 +84,8 @@ impl Planner {
     /// The same planner, knowing what was kept of the life before. Before its first event.
     pub(in crate::residency) fn resume(mut self, kept: Kept) -> Self {
         for provider in self.providers() {
-            let Some(server) = self.servers.get_mut(provider.0) else { continue };
-            for model in kept.models.get(&server.name).into_iter().flatten() {
-                let id = ModelId::of(&server.name, &model.facts.key);
-                let known =
-                    Known { facts: model.facts.clone(), load_time: model.load_time, pace: Pace::default() };
-                if self.models.insert(id.clone(), known).is_none() {
-                    server.order.push(id);
-                }
-            }
+            let known = self.server(provider).and_then(|server| kept.models.get(&server.name));
+            self.take_known(provider, known.map(Vec::as_slice).unwrap_or_default());
         }
         self.published_is_stale = true;
         if let Some(record) = kept.record {
@@ -314,7 +306,7 @@ impl Planner {
     /// What is due is in memory everywhere, and nothing else of ours.
     fn rests(&self) -> bool {
         let is_left_over = |held: &Held| held.owner == Owner::Gateway && !self.is_due(&held.model);
-        self.servers.iter().all(|server| server.link.state == LinkState::Up)
+        self.servers.iter().all(|server| server.leaves || server.link.state == LinkState::Up)
             && self.is_quiet()
             && self.lanes().iter().all(|lane| self.is_at_rest(*lane))
             && !self.instances.values().any(is_left_over)

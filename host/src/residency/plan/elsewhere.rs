@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 
-use super::memory::{Held, Owner};
+use super::memory::{Held, Owner, State};
 use super::server::{InstanceKey, ProviderIndex};
 use super::{Asked, Planner};
 use crate::id::{InstanceId, ModelId};
@@ -17,16 +17,28 @@ use crate::provider::{Control, Resident};
 
 impl Planner {
     /// Whether the provider's memory is ours to look after. Where that changes another server has taken its place: what
-    /// the one before held is gone with it, and so is what was still awaited of it.
+    /// the one before held is gone with it, and so is what was still awaited of it. What leases are on stays until the
+    /// list that says so has shown whether it is there.
     pub(super) fn set_control(&mut self, provider: ProviderIndex, control: Control) {
         if self.server(provider).is_none_or(|server| server.control == control) {
             return;
         }
-        let its = self.instances.keys().filter(|key| key.provider == provider).cloned();
-        for key in its.collect::<Vec<_>>() {
-            self.remove_instance(&key);
+        // Where the user has changed who looks after it, the server is the same, and so is what our leases are on.
+        let its = self.instances.iter_mut().filter(|(key, _)| key.provider == provider);
+        let mut idle = Vec::new();
+        for (key, held) in its {
+            (held.context_is_final, held.doubted) = (control == Control::ListOnly, None);
+            (held.state, held.closing, held.owner) = (State::Ready, false, Owner::SomeoneElse);
+            if held.is_idle() {
+                idle.push(key.clone());
+            }
         }
-        let Some(server) = self.servers.get_mut(provider.0) else { return };
+        idle.iter().for_each(|key| self.remove_instance(key));
+        for lane in self.lanes() {
+            let swap = self.lane_mut(*lane).swap.iter_mut();
+            swap.for_each(|swap| swap.victims.retain(|key| key.provider != provider));
+        }
+        let Some(server) = self.server_mut(provider) else { return };
         server.control = control;
         server.holds.clear();
         for lane in self.lanes() {
@@ -85,11 +97,12 @@ impl Planner {
                 holds.push(model.clone());
             }
         }
-        let Some(server) = self.servers.get_mut(provider.0) else { return };
+        let Some(server) = self.server_mut(provider) else { return };
         if holds.len() == server.order.len() {
             holds.clear();
         }
-        self.published_is_stale |= server.holds != holds;
+        let is_news = server.holds != holds;
         server.holds = holds;
+        self.published_is_stale |= is_news;
     }
 }

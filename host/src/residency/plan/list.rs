@@ -118,7 +118,7 @@ impl Planner {
         asked: Asked,
         result: Result<Inventory, Error>,
     ) {
-        let Some(link) = self.link_mut(provider) else { return };
+        let Some(link) = self.link_mut(provider).filter(|link| asked >= link.since) else { return };
         if link.asking == Some(asked) {
             link.asking = None;
         }
@@ -248,8 +248,7 @@ impl Planner {
         listed: Vec<Listed>,
         is_first: bool,
     ) -> Vec<(ModelId, Kind, Resident)> {
-        let Some(server) = self.servers.get(provider.0) else { return Vec::new() };
-        let name = server.name.clone();
+        let Some(name) = self.server(provider).map(|server| server.name.clone()) else { return Vec::new() };
         let mut residents = Vec::new();
         let mut order = Vec::new();
         let mut known = BTreeMap::new();
@@ -275,7 +274,7 @@ impl Planner {
             known.insert(model.clone(), Known { facts, load_time, pace });
             order.push(model);
         }
-        let Some(server) = self.servers.get_mut(provider.0) else { return residents };
+        let Some(server) = self.server_mut(provider) else { return residents };
         for model in std::mem::replace(&mut server.order, order) {
             if self.models.remove(&model).is_some() {
                 self.published_is_stale = true;

@@ -183,7 +183,7 @@ impl Planner {
 
     /// It is in the baseline.
     pub(super) fn is_due(&self, model: &ModelId) -> bool {
-        self.baseline.get(model).is_some()
+        self.baseline.get(model).is_some() && !self.is_leaving(model)
     }
 
     /// It is kept by a pin.
@@ -243,7 +243,9 @@ impl Planner {
                 && self.shutdown.is_none()
                 && (self.is_due(&held.model) || self.looks_after_itself(key.provider))
                 && !waited_for();
-            let ends = if held.lapse.is_some() { Ends::Told } else { ends };
+            let leaves = self.leaves(key.provider);
+            let open = open && !leaves;
+            let ends = if held.lapse.is_some() || leaves { Ends::Told } else { ends };
             held.gate.set(if open { Newcomers::Enter } else { Newcomers::Ask }, ends);
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Planner;
+use super::baseline::Due;
 use super::memory::{Held, Known, Owner, State};
 use super::room::{Lane, LaneState};
 #[cfg(test)]
@@ -25,18 +26,18 @@ impl Planner {
     /// Every model with its instances at this moment, in the providers' order. What a provider holds that does not
     /// answer is of no use to anyone, and not shown.
     pub(in crate::residency) fn describe_models(&self) -> Vec<Model> {
-        let all = self.servers.iter().flat_map(|server| &server.order);
+        let all = self.servers.iter().filter(|server| !server.leaves).flat_map(|server| &server.order);
         all.filter_map(|id| Some(self.describe(id, self.models.get(id)?))).collect()
     }
 
     /// What is due at rest, the one chosen last being last.
     pub(in crate::residency) fn due(&self) -> Vec<ModelId> {
-        self.baseline.iter().map(|due| due.model.clone()).collect()
+        self.due_here().map(|due| due.model.clone()).collect()
     }
 
     /// What providers hold in memory that answer and look after it themselves.
     pub(in crate::residency) fn held_elsewhere(&self) -> Vec<ModelId> {
-        let up = self.servers.iter().filter(|server| server.link.state == LinkState::Up);
+        let up = self.servers.iter().filter(|server| server.link.state == LinkState::Up && !server.leaves);
         up.flat_map(|server| server.holds.iter().cloned()).collect()
     }
 
@@ -127,9 +128,14 @@ impl Planner {
             age: now.saturating_duration_since(waiter.since),
             phase: self.phase_of(waiter).0,
         });
-        let due = self.baseline.iter();
+        let due = self.due_here();
         Report {
-            providers: self.servers.iter().map(|server| describe_server(&self.name, server)).collect(),
+            providers: self
+                .servers
+                .iter()
+                .filter(|server| !server.leaves)
+                .map(|server| describe_server(&self.name, server))
+                .collect(),
             baseline: due
                 .map(|due| BaselineEntry { model: due.model.clone(), settings: due.settings })
                 .collect(),
@@ -138,6 +144,10 @@ impl Planner {
             under_way: self.lanes().iter().filter_map(|lane| self.under_way(*lane, now)).collect(),
             unfinished_turns: self.turn_count(),
         }
+    }
+
+    fn due_here(&self) -> impl Iterator<Item = &Due> {
+        self.baseline.iter().filter(|due| !self.is_leaving(&due.model))
     }
 
     fn under_way(&self, lane: Lane, now: Instant) -> Option<UnderWay> {

@@ -23,12 +23,15 @@ impl Planner {
     }
 
     /// Instances of ours that nothing at rest needs.
-    fn strays(&self, lane: Lane) -> impl Iterator<Item = (&InstanceKey, &Held)> {
+    pub(super) fn strays(&self, lane: Lane) -> impl Iterator<Item = (&InstanceKey, &Held)> {
         self.of_lane(lane).filter(|(key, held)| {
+            // What is due on a provider that leaves is left there as it is.
+            let is_due = self.baseline.get(&held.model).is_some();
+            let is_surplus = || !self.leaves(key.provider) && self.is_surplus(key, held);
             held.owner == Owner::Gateway
                 && held.state == State::Ready
                 && !self.is_pinned(&held.model)
-                && (!self.is_due(&held.model) || self.is_surplus(key, held))
+                && (!is_due || is_surplus())
         })
     }
 
@@ -49,6 +52,7 @@ impl Planner {
             .iter()
             .rev()
             .filter(move |due| self.lane_of(due.kind) == lane && self.is_served(&due.model))
+            .filter(|due| !self.is_leaving(&due.model))
             .filter(|due| self.models.contains_key(&due.model))
             .map(|due| &due.model)
             .filter(|model| self.of_model(model).next().is_none() && !self.is_vetoed(model))

@@ -10,7 +10,7 @@ use super::{Asked, Planner};
 use crate::id::{InstanceId, ModelId};
 use crate::provider::Control;
 
-/// One of the device's providers, by its place in the configured order.
+/// One of the device's providers; never another one's again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::residency) struct ProviderIndex(pub(in crate::residency) usize);
 
@@ -24,6 +24,7 @@ pub(in crate::residency) struct InstanceKey {
 /// A provider of the device.
 #[derive(Debug)]
 pub(super) struct Server {
+    pub(super) index: ProviderIndex,
     /// The configured name.
     pub(super) name: String,
     pub(super) link: Link,
@@ -33,6 +34,8 @@ pub(super) struct Server {
     pub(super) order: Vec<ModelId>,
     /// What it holds in memory, where it looks after that itself and says so.
     pub(super) holds: Vec<ModelId>,
+    /// It is not configured any more: whoever waits for it or is inside is the last.
+    pub(super) leaves: bool,
 }
 
 /// What is known of a provider's presence.
@@ -49,6 +52,8 @@ pub(super) struct Link {
     pub(super) listed: Option<Instant>,
     /// A list is needed that is asked for after this.
     pub(super) wanted: Option<Asked>,
+    /// Since when it is reached as it is now: what was asked for before is another client's.
+    pub(super) since: Asked,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +67,7 @@ pub(super) enum LinkState {
 
 impl Server {
     /// A provider of which nothing was heard yet.
-    pub(super) fn new(name: &str, now: Instant) -> Self {
+    pub(super) fn new(index: ProviderIndex, name: &str, now: Instant) -> Self {
         let link = Link {
             state: LinkState::Unknown,
             failures: 0,
@@ -70,8 +75,17 @@ impl Server {
             due: now,
             listed: None,
             wanted: None,
+            since: Asked(0),
         };
-        Self { name: name.to_owned(), link, control: Control::Full, order: Vec::new(), holds: Vec::new() }
+        Self {
+            index,
+            name: name.to_owned(),
+            link,
+            control: Control::Full,
+            order: Vec::new(),
+            holds: Vec::new(),
+            leaves: false,
+        }
     }
 }
 
@@ -89,21 +103,29 @@ impl Link {
 impl Planner {
     /// All of them, in the configured order.
     pub(super) fn providers(&self) -> impl Iterator<Item = ProviderIndex> + use<> {
-        (0..self.servers.len()).map(ProviderIndex)
+        self.servers.iter().map(|server| server.index).collect::<Vec<_>>().into_iter()
     }
 
     pub(super) fn server(&self, provider: ProviderIndex) -> Option<&Server> {
-        self.servers.get(provider.0)
+        self.servers.iter().find(|server| server.index == provider)
+    }
+
+    pub(super) fn server_mut(&mut self, provider: ProviderIndex) -> Option<&mut Server> {
+        self.servers.iter_mut().find(|server| server.index == provider)
     }
 
     pub(super) fn link_mut(&mut self, provider: ProviderIndex) -> Option<&mut Link> {
-        self.servers.get_mut(provider.0).map(|server| &mut server.link)
+        self.server_mut(provider).map(|server| &mut server.link)
+    }
+
+    /// The provider of this name.
+    pub(super) fn provider_called(&self, name: &str) -> Option<ProviderIndex> {
+        self.servers.iter().find(|server| server.name == name).map(|server| server.index)
     }
 
     /// The provider that serves the model; none where it is not of this device.
     pub(super) fn provider_of(&self, model: &ModelId) -> Option<ProviderIndex> {
-        let name = model.provider();
-        self.servers.iter().position(|server| server.name == name).map(ProviderIndex)
+        self.provider_called(model.provider())
     }
 
     /// What is heard of the model's provider; none where it is not of this device.

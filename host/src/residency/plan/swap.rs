@@ -26,7 +26,7 @@ pub(super) struct Swap {
     /// What makes room, until it is gone.
     pub(super) victims: Vec<InstanceKey>,
     /// Providers that must show what has become of it: the goal's and the victims'.
-    concerned: BTreeSet<ProviderIndex>,
+    pub(super) concerned: BTreeSet<ProviderIndex>,
     /// Of these, those that have not yet, since they were asked.
     pub(super) awaits: Vec<(ProviderIndex, Asked)>,
     pub(super) step: Step,
@@ -79,7 +79,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 impl Planner {
     /// Begins the lane's next swap, if there is one to begin (rules 5, 6, 10).
     pub(super) fn begin(&mut self, lane: Lane) {
-        let is_ready = self.knows_all() && self.is_any_up() && !self.is_recovering();
+        let is_ready =
+            self.knows_all() && self.is_any_up() && !self.is_recovering() && self.recount.is_none();
         if !is_ready || self.lane(lane).swap.is_some() {
             return;
         }

@@ -4,6 +4,7 @@
 //! the script says so. Effects are written down as short lines; what is said to waiting clients is left out. What belongs
 //! to the provider `q` has that before its name, what belongs to `p` only its name.
 
+mod configured;
 mod devices;
 mod durable;
 mod elsewhere;

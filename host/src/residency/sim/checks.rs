@@ -48,7 +48,8 @@ impl Sim {
         let has_mishaps = self.crashes || matches!(self.profile, Profile::Faults | Profile::Outages);
         let mishaps = if has_mishaps { Duration::from_secs(120) } else { Duration::ZERO };
         // By size, the embedding models are in the same line.
-        let swaps = if self.config.memory.is_some() { SWAPS_MOST + 2 } else { SWAPS_MOST };
+        let is_weighed = self.reconfigured || self.config.memory.is_some();
+        let swaps = if is_weighed { SWAPS_MOST + 2 } else { SWAPS_MOST };
         let bound = self.config.max_wait.unwrap_or(MAX_WAIT_MOST) + round * swaps + mishaps;
         self.require(self.now - since <= bound, "the wait bound is kept");
     }

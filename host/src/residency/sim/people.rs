@@ -65,6 +65,10 @@ impl Sim {
             let delay = self.millis(1..350_000);
             self.schedule(delay, Happening::GatewayCrash);
         }
+        for _ in 0..self.rng.random_range(0..4) {
+            let delay = self.millis(1..400_000);
+            self.schedule(delay, Happening::Reconfigured);
+        }
         for _ in 0..wishes {
             let delay = self.millis(1000..400_000);
             self.schedule(delay, Happening::Wish);

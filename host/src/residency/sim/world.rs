@@ -151,6 +151,11 @@ impl World {
         rng.random_range(110..280) * GIB / 10
     }
 
+    /// The user says how much of the device may be used.
+    pub(super) fn set_room(&mut self, room: Option<u64>) {
+        self.room = room;
+    }
+
     /// A language model.
     pub(super) fn some_language(&self, rng: &mut StdRng) -> ModelId {
         self.catalogue[rng.random_range(0..LANGUAGE)].model.clone()

@@ -25,7 +25,7 @@ use crate::skill::{OnFailure, Skills};
 type Edit<'a> = &'a (dyn Fn(&mut Lock) -> Result<(), ManageError> + Sync);
 
 /// What a skill is from now on.
-pub(super) enum Now {
+pub(in crate::skill) enum Now {
     /// It is asked.
     Serves(Box<Active>),
     /// It is not.
@@ -53,9 +53,9 @@ pub(super) enum Unwritten {
 }
 
 /// A change that is being made. Nobody else makes one meanwhile.
-pub(super) struct Changing {
+pub(in crate::skill) struct Changing {
     before: Lock,
-    pub(super) lock: Lock,
+    pub(in crate::skill) lock: Lock,
     alone: OwnedMutexGuard<()>,
 }
 
@@ -89,9 +89,9 @@ impl Skills {
         let mut now = Now::Rests(Box::new(Status { state, last_error: None, ..status }));
         if let Some(digest) = active.digest
             && changing.lock.quarantine(&alarm.skill, &digest, &alarm.reason).is_some()
-            && let Some(file) = self.loader.file(&alarm.skill, &changing.lock).await
+            && let Some(file) = self.loader().file(&alarm.skill, &changing.lock).await
         {
-            match self.loader.load(file, &changing.lock).await {
+            match self.loader().load(file, &changing.lock).await {
                 Ok(before) => {
                     before.note(&format!("came back since version {version} {}", alarm.reason));
                     now = self.unless_off(before, &changing.lock);
@@ -109,7 +109,7 @@ impl Skills {
 
 impl Skills {
     /// Begins a change, as soon as nobody else makes one.
-    pub(super) async fn begin(&self) -> Result<Changing, ManageError> {
+    pub(in crate::skill) async fn begin(&self) -> Result<Changing, ManageError> {
         let alone = self.changing.clone().lock_owned().await;
         let before = self.lock().await?;
         Ok(Changing { lock: before.clone(), before, alone })
@@ -126,10 +126,10 @@ impl Skills {
         let is_known = self.active(name).is_some() || self.resting.load().contains_key(name);
         let was_known = is_known || changing.lock.entry(name).is_some();
         edit(&mut changing.lock)?;
-        let now = match self.loader.file(name, &changing.lock).await {
+        let now = match self.loader().file(name, &changing.lock).await {
             None if !was_known => return Err(ManageError::Unknown(name.clone())),
-            None => Status::of_last(name, &changing.lock).map_or(Now::Gone, |it| Now::Rests(Box::new(it))),
-            Some(file) => match self.loader.load(file, &changing.lock).await {
+            None => Self::without_a_component(name, &changing.lock),
+            Some(file) => match self.loader().load(file, &changing.lock).await {
                 Ok(active) => self.unless_off(active, &changing.lock),
                 Err(status) => {
                     let is_kept = veto == Veto::Allowed && self.active(name).is_some();
@@ -143,9 +143,14 @@ impl Skills {
         self.commit(changing, Some((name, now)), Unwritten::Withheld).await
     }
 
+    /// Nothing counts for the name: all versions of it are out of use, or it is gone.
+    pub(in crate::skill) fn without_a_component(name: &SkillName, lock: &Lock) -> Now {
+        Status::of_last(name, lock).map_or(Now::Gone, |status| Now::Rests(Box::new(status)))
+    }
+
     /// It serves, unless the user has switched it off.
-    pub(super) fn unless_off(&self, active: Active, lock: &Lock) -> Now {
-        match self.loader.is_off(&active.name, lock) {
+    pub(in crate::skill) fn unless_off(&self, active: Active, lock: &Lock) -> Now {
+        match self.loader().is_off(&active.name, lock) {
             true => Now::Rests(Box::new(Status { state: State::Disabled, ..active.status() })),
             false => Now::Serves(Box::new(active)),
         }
@@ -188,22 +193,33 @@ impl Skills {
 
     /// One new generation, with this skill as it is now.
     fn publish(&self, name: &SkillName, now: Now, lock: &Lock) {
+        self.publish_all([(name.clone(), now)], lock);
+    }
+
+    /// One new generation, with these skills as they are now.
+    pub(in crate::skill) fn publish_all(
+        &self,
+        changed: impl IntoIterator<Item = (SkillName, Now)>,
+        lock: &Lock,
+    ) {
         let current = self.current.load_full();
         let mut resting: BTreeMap<SkillName, Status> = (**self.resting.load()).clone();
-        let before = resting.remove(name).map(|status| status.hooks);
-        let served = current.skills.iter().find(|it| it.name == *name).map(|it| it.hooks.clone());
-        let mut skills: Vec<Arc<Active>> =
-            current.skills.iter().filter(|it| it.name != *name).cloned().collect();
-        match now {
-            Now::Serves(active) => skills.push(Arc::new(*active)),
-            Now::Rests(mut status) => {
-                // What cannot even be read is taken for what it was: a guard stays one.
-                if status.hooks.is_empty() {
-                    status.hooks = before.or(served).unwrap_or_default();
+        let mut skills: Vec<Arc<Active>> = current.skills.clone();
+        for (name, now) in changed {
+            let before = resting.remove(&name).map(|status| status.hooks);
+            let served = skills.iter().find(|it| it.name == name).map(|it| it.hooks.clone());
+            skills.retain(|it| it.name != name);
+            match now {
+                Now::Serves(active) => skills.push(Arc::new(*active)),
+                Now::Rests(mut status) => {
+                    // What cannot even be read is taken for what it was: a guard stays one.
+                    if status.hooks.is_empty() {
+                        status.hooks = before.or(served).unwrap_or_default();
+                    }
+                    resting.insert(name, *status);
                 }
-                resting.insert(name.clone(), *status);
+                Now::Gone => {}
             }
-            Now::Gone => {}
         }
         let unguarded = self.unguarded(lock, &skills, &resting);
         let generation = Generation::new(current.number() + 1, skills, unguarded);
@@ -229,7 +245,7 @@ impl Skills {
 
     fn shelf(&self) -> Result<Arc<Shelf>, ManageError> {
         let nowhere = || ManageError::NoShelf("the folder to keep them in cannot be used".to_owned());
-        self.loader.shelf.clone().ok_or_else(nowhere)
+        self.loader().shelf.clone().ok_or_else(nowhere)
     }
 }
 
@@ -251,7 +267,7 @@ impl Skills {
         lock: &Lock,
         delegates: &Delegates,
     ) -> Result<(Looked, Active), ManageError> {
-        let config = self.loader.configured.get(offer.name.as_str()).cloned().unwrap_or_default();
+        let config = self.loader().configured.get(offer.name.as_str()).cloned().unwrap_or_default();
         let granted = granted(&config, offer, lock);
         let digest = Digest::of(&offer.wasm);
         let file = File {
@@ -260,7 +276,7 @@ impl Skills {
             wasm: Ok(offer.wasm.clone()),
             digest: Some(digest),
         };
-        let active = self.loader.load_with(file, Some(granted), config, delegates).await?;
+        let active = self.loader().load_with(file, Some(granted), config, delegates).await?;
         let imports: Vec<String> = active.imports.iter().map(ToString::to_string).collect();
         let subject = Subject {
             name: offer.name.as_str(),
@@ -287,8 +303,8 @@ impl Skills {
     }
 
     pub(super) fn check_grants_are_ours(&self, name: &SkillName) -> Result<(), ManageError> {
-        let configured = self.loader.configured.get(name.as_str()).and_then(|it| it.grants.as_ref());
-        match configured {
+        let configured = self.loader().configured.clone();
+        match configured.get(name.as_str()).and_then(|it| it.grants.as_ref()) {
             None => Ok(()),
             Some(_) => Err(ManageError::Configured {
                 what: "what is granted to",
@@ -304,9 +320,9 @@ impl Skills {
         if lock.entry(name).is_some_and(|entry| entry.grants.is_some()) {
             return Ok(Vec::new());
         }
-        let Some(file) = self.loader.file(name, &lock).await else { return Ok(Vec::new()) };
+        let Some(file) = self.loader().file(name, &lock).await else { return Ok(Vec::new()) };
         let interfaces = match (&file.source, file.wasm) {
-            (Source::Bundled, Ok(wasm)) => self.loader.interfaces(wasm).await.unwrap_or_default(),
+            (Source::Bundled, Ok(wasm)) => self.loader().interfaces(wasm).await.unwrap_or_default(),
             _ => Interfaces::default(),
         };
         Ok(interfaces.imports.into_iter().map(Grant::plain).collect())
@@ -338,21 +354,20 @@ impl Skills {
         let serves = |name: &SkillName| skills.iter().any(|it| it.name == *name);
         let guards =
             |name: &SkillName| skills.iter().any(|it| it.name == *name && it.hooks.contains(&Hook::Guard));
+        let loader = self.loader();
         let is_needed = |name: &SkillName| {
-            let configured = self.loader.configured.get(name.as_str());
-            configured.is_some_and(|it| it.on_failure == OnFailure::Refuse)
+            loader.configured.get(name.as_str()).is_some_and(|it| it.on_failure == OnFailure::Refuse)
         };
         let rests = resting.values().filter(|it| it.hooks.contains(&Hook::Guard) || is_needed(&it.name));
         let rests = rests.filter_map(|status| Some((status.name.clone(), status.state.reason()?)));
         let mut all: BTreeMap<SkillName, String> = rests.collect();
-        for (name, entry) in lock.entries().filter(|(name, _)| !self.loader.is_off(name, lock)) {
+        for (name, entry) in lock.entries().filter(|(name, _)| !loader.is_off(name, lock)) {
             if let Some(reason) = guarding(entry).filter(|_| !guards(name)) {
                 all.entry(name.clone()).or_insert(reason);
             }
         }
-        for name in self.loader.configured.keys().map(|name| SkillName::new(name.as_str())) {
-            let is_there =
-                serves(&name) || resting.contains_key(&name) || self.loader.is_configured_off(&name);
+        for name in loader.configured.keys().map(|name| SkillName::new(name.as_str())) {
+            let is_there = serves(&name) || resting.contains_key(&name) || loader.is_configured_off(&name);
             if is_needed(&name) && !is_there {
                 all.insert(name, "is not installed".to_owned());
             }

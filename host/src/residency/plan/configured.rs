@@ -1,0 +1,185 @@
+//! Another configuration for a device that is in use: other bounds, other providers.
+//!
+//! Nothing is unloaded for it and nobody who waits is sent away. Bounds hold for what is decided from then on: what is too much
+//! in memory goes by the ordinary rules, when somebody needs the room. A provider that is not configured any more *leaves*:
+//! nobody new is let in and nobody is shown its models, while those who wait for one are served and those who have one end;
+//! then it is forgotten, with whatever it has in memory. One that is configured anew before that has never left.
+//!
+//! Whether models are counted or weighed changes only while no swap is under way, since a swap relies on the room of its lane.
+
+use super::memory::Known;
+use super::pace::Pace;
+use super::server::{LinkState, ProviderIndex, Server};
+use super::{Asked, Effect, Notice, Planner};
+use crate::id::ModelId;
+use crate::residency::config::Config;
+use crate::residency::record::KnownModel;
+
+/// A provider as it is configured from now on.
+#[derive(Debug)]
+pub(in crate::residency) struct Place {
+    pub(in crate::residency) name: String,
+    pub(in crate::residency) client: Client,
+    /// What was known of its models when it was last configured; asked for only where it is new here.
+    pub(in crate::residency) known: Vec<KnownModel>,
+}
+
+/// How a provider is reached from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::residency) enum Client {
+    /// As before.
+    Kept,
+    /// At the same address, with another key or other conditions: what it said before counts no more.
+    Replaced,
+    /// Somewhere else: what it has in memory it must show.
+    Moved,
+}
+
+// === impl Planner ===
+
+impl Planner {
+    /// From now on this holds.
+    pub(super) fn on_configured(&mut self, config: Config, places: Vec<Place>) {
+        let (memory, before) = (config.memory, self.config.memory);
+        self.config = Config { memory: before, ..config };
+        self.recount = Some(memory);
+        if memory.is_some() == before.is_some() {
+            self.config.memory = memory;
+            self.recount = None;
+        }
+        self.let_leave(&places);
+        for place in &places {
+            match self.provider_called(&place.name) {
+                None => self.admit(place),
+                Some(_) if place.client == Client::Kept => {}
+                Some(provider) => self.ask_anew(provider, place.client),
+            }
+        }
+        let order = |server: &Server| places.iter().position(|place| place.name == server.name);
+        self.servers.sort_by_key(|server| order(server).unwrap_or(usize::MAX));
+        (self.published_is_stale, self.changed) = (true, true);
+    }
+
+    fn let_leave(&mut self, places: &[Place]) {
+        let mut gone = Vec::new();
+        for server in &mut self.servers {
+            let leaves = !places.iter().any(|place| place.name == server.name);
+            if leaves && !server.leaves {
+                gone.extend(server.order.iter().cloned());
+            }
+            server.leaves = leaves;
+        }
+        self.effects.extend(gone.into_iter().map(|model| Effect::Notice(Notice::Removed(model))));
+    }
+
+    fn admit(&mut self, place: &Place) {
+        let provider = ProviderIndex(self.servers_ever);
+        self.servers_ever += 1;
+        self.servers.push(Server::new(provider, &place.name, self.now));
+        self.take_known(provider, &place.known);
+    }
+
+    /// What was known of a provider's models in another life, or when it was configured before.
+    pub(super) fn take_known(&mut self, provider: ProviderIndex, known: &[KnownModel]) {
+        let Some(name) = self.server(provider).map(|server| server.name.clone()) else { return };
+        let mut order = Vec::new();
+        for model in known {
+            let id = ModelId::of(&name, &model.facts.key);
+            let known =
+                Known { facts: model.facts.clone(), load_time: model.load_time, pace: Pace::default() };
+            if self.models.insert(id.clone(), known).is_none() {
+                order.push(id);
+            }
+        }
+        if let Some(server) = self.server_mut(provider) {
+            server.order.extend(order);
+        }
+    }
+
+    /// It is asked at once, and answers to what was asked before are another client's.
+    fn ask_anew(&mut self, provider: ProviderIndex, client: Client) {
+        let (now, since) = (self.now, Asked(self.tick_clock()));
+        let Some(link) = self.link_mut(provider) else { return };
+        (link.since, link.asking, link.due, link.failures) = (since, None, now, 0);
+        if client != Client::Moved {
+            return;
+        }
+        (link.state, link.listed) = (LinkState::Unknown, None);
+        let is_ours = !self.looks_after_itself(provider);
+        for held in self.instances.iter_mut().filter(|(key, _)| is_ours && key.provider == provider) {
+            (held.1.doubted, held.1.lag_until) = (Some(since), now);
+        }
+        for lane in self.lanes() {
+            self.swap_on_outage(*lane, provider);
+        }
+    }
+
+    /// Models are counted, or weighed, as configured, once no swap relies on how they were.
+    pub(super) fn recount(&mut self) {
+        if !self.is_quiet() {
+            return;
+        }
+        let Some(memory) = self.recount.take() else { return };
+        self.config.memory = memory;
+        (self.language.at_rest_since, self.embedding.at_rest_since) = (None, None);
+        self.changed = true;
+    }
+
+    /// Forgets providers that have left, once nobody needs them.
+    pub(super) fn forget_those_who_left(&mut self) {
+        let over = |server: &&Server| server.leaves && !self.is_needed(server.index);
+        let over: Vec<ProviderIndex> = self.servers.iter().filter(over).map(|server| server.index).collect();
+        over.into_iter().for_each(|provider| self.forget(provider));
+    }
+
+    /// Somebody waits for a model of it or is inside one, a swap touches it, or something was loaded there for a while only.
+    fn is_needed(&self, provider: ProviderIndex) -> bool {
+        let is_its = |model: &ModelId| self.provider_of(model) == Some(provider);
+        let swaps = || self.lanes().iter().filter_map(|lane| self.lane(*lane).swap.as_ref());
+        self.queue.iter().any(|waiter| is_its(waiter.model()))
+            || self.instances.iter().any(|(key, held)| key.provider == provider && !held.is_idle())
+            || swaps().any(|swap| swap.concerned.contains(&provider))
+            || self.lanes().iter().any(|lane| self.strays(*lane).any(|(key, _)| key.provider == provider))
+    }
+
+    /// What it has in memory stays there: that is nobody's business here any more.
+    fn forget(&mut self, provider: ProviderIndex) {
+        let Some(name) = self.server(provider).map(|server| server.name.clone()) else { return };
+        let is_its = |model: &ModelId| model.provider() == name;
+        let due: Vec<ModelId> = self.baseline.iter().map(|due| due.model.clone()).filter(is_its).collect();
+        due.iter().for_each(|model| self.baseline.remove(model));
+        self.instances.retain(|key, _| key.provider != provider);
+        self.tombs.retain(|key, _| key.provider != provider);
+        self.models.retain(|model, _| !is_its(model));
+        self.orphans.retain(|model, _| !is_its(model));
+        self.pins.retain(|(model, _)| !is_its(model));
+        self.await_no_more_of(provider);
+        self.servers.retain(|server| server.index != provider);
+        (self.published_is_stale, self.changed) = (true, true);
+    }
+
+    /// The provider is not configured any more.
+    pub(super) fn leaves(&self, provider: ProviderIndex) -> bool {
+        self.server(provider).is_some_and(|server| server.leaves)
+    }
+
+    /// The model's provider is not configured any more.
+    pub(super) fn is_leaving(&self, model: &ModelId) -> bool {
+        self.provider_of(model).is_some_and(|provider| self.leaves(provider))
+    }
+
+    /// The name of one of the device's providers.
+    pub(in crate::residency) fn name_of(&self, provider: ProviderIndex) -> Option<&str> {
+        self.server(provider).map(|server| server.name.as_str())
+    }
+
+    /// The device has a provider of this name, though it may be leaving.
+    pub(in crate::residency) fn has_provider(&self, name: &str) -> bool {
+        self.provider_called(name).is_some()
+    }
+
+    /// No provider is left: there is nothing to look after any more.
+    pub(in crate::residency) fn is_over(&self) -> bool {
+        self.servers.is_empty()
+    }
+}

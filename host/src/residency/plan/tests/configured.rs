@@ -1,0 +1,135 @@
+//! Another configuration while everything runs.
+
+use super::*;
+use crate::residency::plan::{Client, Place};
+use std::num::NonZeroU64;
+
+const GIB: u64 = 1 << 30;
+
+impl Desk {
+    /// From now on this holds, with these providers reached as before.
+    fn configure(&mut self, config: Config, providers: &[&str]) -> &mut Self {
+        self.reach(config, providers, Client::Kept)
+    }
+
+    fn reach(&mut self, config: Config, providers: &[&str], client: Client) -> &mut Self {
+        let place = |name: &&str| Place { name: (*name).to_owned(), client, known: Vec::new() };
+        self.feed(Event::Configured(Box::new(config), providers.iter().map(place).collect()));
+        self
+    }
+
+    fn answer_list(&mut self, place: usize) -> &mut Self {
+        let (provider, asked, list) = self.lists.remove(place);
+        self.feed(Event::Listed(provider, asked, list));
+        self
+    }
+
+    /// Models that everybody is shown, of `q`.
+    fn shown_of_q(&self) -> usize {
+        self.planner.describe_models().iter().filter(|model| model.id.provider() == "q").count()
+    }
+}
+
+#[test]
+fn fewer_places_unload_nothing_until_somebody_needs_the_room() {
+    let mut desk = Desk::new(two(), &["a", "b"]);
+    desk.configure(Config::default(), &["p"]).at(3600.0).expect(&[]).expect_baseline(&["a", "b"]);
+    desk.claim(1, "a", Purpose::Plain)
+        .claim(2, "b", Purpose::Plain)
+        .expect(&["grant 1 on a", "grant 2 on b"]);
+    desk.end(1, DONE).end(2, DONE).claim(3, "c", ROUTED).expect(&["unload a", "unload b", "load c 4096"]);
+    desk.loaded().end(3, DONE).expect(&["grant 3 on c", "unload c", "load b 8192"]);
+}
+
+#[test]
+fn more_places_serve_who_waits() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "a", Purpose::Plain).claim(2, "b", ROUTED).expect(&["grant 1 on a"]);
+    desk.configure(two(), &["p"]).expect(&["load b 4096"]);
+}
+
+#[test]
+fn those_who_wait_stay_in_a_queue_that_is_shorter_now() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "a", Purpose::Plain).claim(2, "b", ROUTED).claim(3, "b", ROUTED).expect(&["grant 1 on a"]);
+    let short = Config { max_queue: 1, ..Config::default() };
+    desk.configure(short, &["p"]).claim(4, "b", ROUTED).expect(&["refuse 4: QueueFull, retry 15"]);
+    desk.end(1, DONE).loaded();
+    desk.expect(&["unload a", "load b 4096", "grant 2 on b", "grant 3 on b"]);
+}
+
+#[test]
+fn models_are_weighed_once_no_swap_relies_on_their_number() {
+    let sizes = [("a", 4 * GIB), ("b", 5 * GIB), ("text-embedding-e", GIB / 2)];
+    let mut desk = Desk::of(&["p"], Config::default(), &["a"], &sizes);
+    desk.claim(1, "b", ROUTED).expect(&["unload a", "load b 4096"]);
+    let weighed = |gib| Config { memory: NonZeroU64::new(gib * GIB), ..Config::default() };
+    // Counted, it would be loaded beside; of the memory nobody knows yet what is left.
+    desk.configure(weighed(12), &["p"]).claim(2, "text-embedding-e", Purpose::Plain).expect(&[]);
+    desk.loaded().expect(&["grant 1 on b", "load text-embedding-e 4096"]);
+    desk.configure(Config::default(), &["p"]).loaded().expect(&["grant 2 on text-embedding-e"]);
+    desk.end(1, DONE).expect(&["unload b", "load a 8192"]);
+}
+
+#[test]
+fn whoever_waits_for_a_provider_that_leaves_is_the_last() {
+    let mut desk = Desk::of(&["p", "q"], Config::default(), &["a"], &[]);
+    desk.claim(1, "a", Purpose::Plain).claim(2, "q/b", ROUTED).expect(&["grant 1 on a"]);
+    desk.configure(Config::default(), &["p"]);
+    assert_eq!(desk.shown_of_q(), 0);
+    desk.claim(3, "q/b", ROUTED).expect(&["refuse 3: UnknownModel"]);
+    desk.end(1, DONE).loaded().expect(&["unload a", "load q/b 4096", "grant 2 on q/b"]);
+    assert!(desk.planner.has_provider("q"));
+    // What was lent goes back as ever; then nobody needs it any more.
+    desk.end(2, DONE).expect(&["unload q/b", "load a 8192"]).loaded();
+    assert!(!desk.planner.has_provider("q") && desk.planner.has_provider("p"));
+}
+
+#[test]
+fn what_a_provider_has_in_memory_is_left_there_when_it_leaves() {
+    let mut desk = Desk::of(&["p", "q"], two(), &["a", "q/b"], &[]);
+    desk.claim(1, "q/b", Purpose::Plain).configure(two(), &["p"]).expect(&["grant 1 on q/b"]);
+    assert!(desk.enters("q/b").is_none(), "nobody comes in by the gate");
+    desk.expect_baseline(&["a"]).end(1, DONE).at(3600.0).expect(&[]);
+    assert!(!desk.planner.has_provider("q"));
+    desk.configure(two(), &["p", "q"]).expect(&[]).expect_baseline(&["a", "q/b"]);
+    desk.claim(2, "q/b", Purpose::Plain).expect(&["grant 2 on q/b"]);
+    // One that comes back before it was forgotten has never left.
+    desk.configure(two(), &["p"]).configure(two(), &["q", "p"]).claim(3, "q/b", Purpose::Plain);
+    desk.expect(&["grant 3 on q/b"]).end(2, DONE).end(3, DONE).at(7200.0).expect(&[]);
+    assert_eq!(desk.planner.describe_models()[0].id.provider(), "q", "in the configured order");
+}
+
+#[test]
+fn a_device_without_providers_is_over_when_the_last_has_gone() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "a", Purpose::Plain).configure(Config::default(), &[]);
+    assert!(!desk.planner.is_over());
+    desk.end(1, DONE).expect(&["grant 1 on a"]);
+    assert!(desk.planner.is_over());
+}
+
+#[test]
+fn a_provider_that_has_moved_shows_first_what_it_has() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "a", Purpose::Plain).expect(&["grant 1 on a"]).holds_lists = true;
+    desk.at(61.0).end(1, TOOLS);
+    assert_eq!(desk.lists.len(), 1, "asked at the address before");
+    desk.someone_unloads("a").reach(Config::default(), &["p"], Client::Moved);
+    desk.claim(2, "a", Purpose::Plain).answer_list(0).expect(&[]);
+    // That list and the one that confirms it show another memory.
+    desk.answer_list(0).answer_list(0).expect(&["load a 8192"]);
+}
+
+#[test]
+fn leases_of_a_server_that_looks_after_itself_from_now_on_are_counted_on() {
+    let mut desk = Desk::of(&["p", "q"], Config::default(), &["q/b"], &[]);
+    desk.claim(1, "q/b", Purpose::Plain).expect(&["grant 1 on q/b"]);
+    for control in [Control::ListOnly, Control::Full] {
+        desk.other_control = control;
+        desk.reach(Config::default(), &["p", "q"], Client::Replaced).at(1.0);
+    }
+    // It is in memory and in use: nobody may push it out.
+    desk.claim(2, "a", ROUTED).at(2.0).expect(&[]);
+    desk.end(1, DONE).expect(&["unload q/b", "load a 4096"]);
+}
