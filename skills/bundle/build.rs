@@ -13,6 +13,9 @@ use std::process::{Command, ExitCode};
 /// The skills to embed: the folder, which is the package's and the skill's name.
 const SKILLS: [&str; 2] = ["chat-commands", "model-swapper"];
 
+/// The demonstration's policy, and its versions in order: they are examples of that package.
+const DEMO_POLICY: (&str, [&str; 2]) = ("demo-policy", ["first", "second"]);
+
 /// What they are compiled for.
 const TARGET: &str = "wasm32-wasip2";
 
@@ -49,9 +52,9 @@ fn build() -> Result<(), String> {
 fn watch(skills: &Path, root: &Path) {
     let shared = ["Cargo.toml", "wit", "sdk/rust/Cargo.toml", "sdk/rust/src"].map(|path| root.join(path));
     let workspace = ["Cargo.toml", "Cargo.lock"].map(|path| skills.join(path));
-    let sources = SKILLS
-        .iter()
-        .flat_map(|skill| ["Cargo.toml", "src", "words"].map(|path| skills.join(skill).join(path)));
+    let sources = SKILLS.iter().chain([&DEMO_POLICY.0]).flat_map(|skill| {
+        ["Cargo.toml", "src", "examples", "words"].map(|path| skills.join(skill).join(path))
+    });
     for path in shared.into_iter().chain(workspace).chain(sources).filter(|path| path.exists()) {
         println!("cargo::rerun-if-changed={}", path.display());
     }
@@ -83,7 +86,8 @@ fn compile(skills: &Path, target_dir: &Path) -> Result<(), String> {
         .current_dir(skills)
         .args(["build", "--release", "--target", TARGET, "--target-dir"])
         .arg(target_dir);
-    for skill in SKILLS {
+    nested.args(["--lib", "--examples"]);
+    for skill in SKILLS.into_iter().chain([DEMO_POLICY.0]) {
         nested.args(["--package", skill]);
     }
     let mut shares_tokens = false;
@@ -108,19 +112,30 @@ fn compile(skills: &Path, target_dir: &Path) -> Result<(), String> {
     ))
 }
 
+/// Copies a component to where this crate's build may keep it; its row of the table.
+fn row(name: &str, file: &str, from: &Path, out: &Path) -> Result<String, String> {
+    let wasm = format!("{file}.wasm");
+    std::fs::copy(from, out.join(&wasm)).map_err(|error| format!("{}: {error}", from.display()))?;
+    Ok(format!(
+        "    Bundled {{ name: \"{name}\", wasm: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{wasm}\")) }},\n"
+    ))
+}
+
 /// Copies the components to where this crate's build may keep them, and writes the table.
 fn embed(built: &Path) -> Result<(), String> {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo set no OUT_DIR")?);
     let mut table =
         String::from("/// Every skill that ships with the gateway.\npub const SKILLS: &[Bundled] = &[\n");
     for skill in SKILLS {
-        let wasm = format!("{skill}.wasm");
         let from = built.join(format!("{}.wasm", skill.replace('-', "_")));
-        std::fs::copy(&from, out.join(&wasm)).map_err(|error| format!("{}: {error}", from.display()))?;
-        let _ = writeln!(
-            table,
-            "    Bundled {{ name: \"{skill}\", wasm: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{wasm}\")) }},"
-        );
+        table.push_str(&row(skill, skill, &from, &out)?);
+    }
+    table.push_str("];\n\n/// The versions of the demonstration's policy, in order.\n");
+    let (policy, versions) = DEMO_POLICY;
+    let _ = writeln!(table, "pub const DEMO_POLICY: [Bundled; {}] = [", versions.len());
+    for version in versions {
+        let from = built.join(format!("examples/{version}.wasm"));
+        table.push_str(&row(policy, &format!("{policy}-{version}"), &from, &out)?);
     }
     table.push_str("];\n");
     std::fs::write(out.join("skills.rs"), table).map_err(|error| format!("cannot write the table: {error}"))

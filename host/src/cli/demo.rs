@@ -1,5 +1,6 @@
-//! `pointsman demo`: one conversation that needs a specialist in its middle, played through real HTTP to a real gateway in
-//! front of an emulated LM Studio or a llama-server, with a timeline and a judgement at its end.
+//! `pointsman demo`: one conversation that needs a specialist in its middle, and then an upgrade of a policy while an answer
+//! runs, played through real HTTP to a real gateway in front of an emulated LM Studio or a llama-server, with a timeline and
+//! a judgement at its end.
 //!
 //! Everything shown of models is from the server's own log, events and list, not from the gateway that did it. Needs
 //! nothing but the engine that is asked for, leaves nothing. Bounded by [`SWAP_TIMEOUT`] and by what each answer takes.
@@ -13,6 +14,7 @@ mod swap;
 pub(super) mod talk;
 mod timeline;
 mod told;
+mod upgrade;
 
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use swap::{Cast, Swap};
 use talk::{Answer, Conversation, Speaking};
 use timeline::Timeline;
 use told::What;
+use upgrade::Upgrade;
 
 /// What is asked.
 const FIRST: &str = "What does a switchman at a railway do?";
@@ -71,6 +74,7 @@ struct Played {
     picture: Option<Picture>,
     before: Vec<Loaded>,
     after: Vec<Loaded>,
+    upgrade: Upgrade,
 }
 
 /// One question and its answer, in milliseconds since the start.
@@ -154,8 +158,9 @@ async fn play(scene: &Scene, timeline: &mut Timeline<'_>, started: Instant) -> a
 
     timeline.say(&format!("\n{} “{LAST}” {}", paint(FAINT, "user"), paint(FAINT, "+ all that was said")));
     let last = ordinary(&mut talk, LAST, timeline, &since).await?;
+    let upgrade = Upgrade::play(scene, timeline).await?;
     let after = scene.loaded().await?;
-    Ok(Played { first, translation, last, meanwhile, cast, picture, before, after })
+    Ok(Played { first, translation, last, meanwhile, cast, picture, before, after, upgrade })
 }
 
 /// What is shown of a picture.

@@ -7,6 +7,7 @@ use super::picture::Picture;
 use super::scene::{Scene, Words};
 use super::stage::Loaded;
 use super::swap::{Span, Swap};
+use super::upgrade::Upgrade;
 use super::{Exchange, FIRST, Kind, LAST, Played};
 use crate::cli::output::{BAD, FAINT, GOOD, STRONG, paint};
 use crate::telemetry::{Record, seconds};
@@ -20,6 +21,8 @@ pub(super) struct Report {
     steps: Vec<Step>,
     loaded_before: Vec<Loaded>,
     loaded_after: Vec<Loaded>,
+    /// Of the policy, while an answer ran.
+    upgrade: Upgrade,
     #[serde(skip)]
     failures: Vec<String>,
     /// All of the conversation.
@@ -51,12 +54,14 @@ impl Report {
         let mut failures = failures(played, &swap, words);
         let misheard = scene.is_misheard(&played.translation.answer.text, played.picture.as_ref());
         failures.extend(misheard.map(str::to_owned));
+        failures.extend(played.upgrade.shortcomings());
         Self {
             ok: failures.is_empty(),
             steps: swapped(played, &swap, record.as_deref(), words),
             told: told(played, &swap, record.as_deref(), words),
             loaded_before: played.before.clone(),
             loaded_after: played.after.clone(),
+            upgrade: played.upgrade.clone(),
             failures,
             story: record.map(|record| record.headline()).unwrap_or_default(),
             words,
@@ -77,6 +82,9 @@ impl Report {
             lines.push(format!("  {}  {kind}  {}  {}", paint(FAINT, at), step.model, step.detail));
         }
         lines.push(String::new());
+        lines.push(paint(STRONG, "Who decided, when the policy was upgraded"));
+        lines.extend(self.upgrade.lines());
+        lines.push(String::new());
         lines.push(format!("{} {}", paint(FAINT, "why it went there "), self.story));
         lines.push(format!("{} {}", paint(FAINT, "in memory before  "), memory(&self.loaded_before)));
         lines.push(format!("{} {}", paint(FAINT, "in memory after   "), memory(&self.loaded_after)));
@@ -84,7 +92,8 @@ impl Report {
         lines.push(String::new());
         lines.push(match self.failures.len() {
             0 => format!(
-                "{} the specialist came, served and went; what was there before is there again",
+                "{} the specialist came, served and went, and what was there before is there again; the policy was upgraded under a \
+                 running answer",
                 paint(GOOD, "ok")
             ),
             count => format!("{} {count} things were not as they should be", paint(BAD, "failed")),
@@ -206,6 +215,7 @@ mod tests {
             told: Vec::new(),
             loaded_before: loaded(),
             loaded_after: loaded(),
+            upgrade: Upgrade::default(),
             failures: vec!["x".to_owned()],
             story: "s".to_owned(),
             words: &super::super::scene::REAL,
@@ -213,7 +223,9 @@ mod tests {
         let expected = concat!(
             r#"{"ok":false,"steps":[{"at_ms":5,"kind":"restore","model":"m","detail":"1 s"}],"#,
             r#""loaded_before":[{"model":"m","settings":{"context_length":7}}],"#,
-            r#""loaded_after":[{"model":"m","settings":{"context_length":7}}]}"#,
+            r#""loaded_after":[{"model":"m","settings":{"context_length":7}}],"#,
+            r#""upgrade":{"running":{"by":"","generation":0},"next":{"by":"","generation":0},"#,
+            r#""installed_ms":0,"was_running":false,"is_whole":false}}"#,
         );
         assert_eq!(serde_json::to_string(&report).unwrap(), expected);
         let lines = report.lines().join("\n");

@@ -224,6 +224,9 @@ fn configured(name: &str, provider: Provider, data_dir: &Path) -> Config {
         sessions: crate::session::table::Config::default(),
         exchange: crate::exchange::Limits::default(),
         ingress: crate::ingress::Config::default(),
-        skills: crate::skill::Config::default(),
+        skills: crate::skill::Config {
+            store: Some(data_dir.join(crate::skill::STORE_FOLDER)),
+            ..crate::skill::Config::default()
+        },
     }
 }

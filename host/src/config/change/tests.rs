@@ -8,7 +8,7 @@ use crate::config::origin::{Origin, Source};
 use crate::config::{Overrides, resolve};
 
 /// A value other than the default for each key that takes one. Names that the user gives stand for `*` in the schema.
-const VALUES: [(&str, &str); 59] = [
+const VALUES: [(&str, &str); 62] = [
     ("listen", "\"127.0.0.1:9\""),
     ("data_dir", "\"/elsewhere\""),
     ("allowed_hosts", "[\"box.lan\"]"),
@@ -62,6 +62,9 @@ const VALUES: [(&str, &str); 59] = [
     ("limits.skills.host_calls_max", "9"),
     ("limits.skills.log_lines_max", "9"),
     ("limits.skills.instances_max", "9"),
+    ("recording.enabled", "false"),
+    ("recording.turns_max", "9"),
+    ("recording.bytes_max", "\"9MiB\""),
     ("skills.tame.enabled", "false"),
     ("skills.tame.priority", "9"),
     ("skills.tame.grants", "[\"models\"]"),
@@ -83,7 +86,7 @@ fn read(text: &str) -> Config {
 fn given(config: &Config) -> String {
     let Config { providers, devices, aliases, routes, command_prefix, sessions, exchange, ingress, .. } =
         config;
-    let skills = (&config.skills.limits, &config.skills.skills);
+    let skills = (&config.skills.limits, &config.skills.skills, &config.skills.recording);
     format!(
         "{:?}",
         (providers, devices, aliases, routes, command_prefix, sessions, exchange, ingress, skills)

@@ -1,0 +1,21 @@
+//! The second version of the demonstration's policy.
+
+use pointsman_sdk::{Error, Manifest, Settings, Skill, Turn, Verdict, skill};
+
+struct Second;
+
+impl Skill for Second {
+    fn describe() -> Manifest {
+        demo_policy::manifest("2.0.0")
+    }
+
+    fn configure(_settings: Settings<'_>) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn on_request(&self, turn: &Turn) -> Result<Verdict, Error> {
+        Ok(demo_policy::verdict(turn, "version 2.0.0: it stays where it is, too"))
+    }
+}
+
+skill!(Second: request);
