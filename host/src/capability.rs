@@ -26,7 +26,7 @@ mod wasi;
 pub use allowance::{Allowance, Leave, Limits, LimitsError, TICK};
 pub use memory::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
 pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox};
-pub use subject::{Budget, Guards, Moment, Past, Seed, Subject};
+pub use subject::{Budget, Guards, Moment, Seed, Subject};
 pub use wasi::link_wasi;
 
 use crate::grant::Capability;

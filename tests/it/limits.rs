@@ -147,7 +147,7 @@ fn setup(guest: &'static str, grants: &[&str], written: &str) -> Setup {
 fn outcome(outcome: &Outcome) -> Result<&str, &str> {
     match (&outcome.decision, &outcome.steps[0].result) {
         (Some((_, Decision::Reply(text))), _) => Ok(text),
-        (_, StepResult::Failed { message }) => Err(message),
+        (_, StepResult::Failed { message } | StepResult::Unasked { message }) => Err(message),
         _ => panic!("{outcome:?}"),
     }
 }

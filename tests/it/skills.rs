@@ -149,7 +149,7 @@ impl Setup {
 /// A failed step's message.
 pub(crate) fn failure(outcome: &Outcome, place: usize) -> &str {
     match &outcome.steps[place].result {
-        StepResult::Failed { message } => message,
+        StepResult::Failed { message } | StepResult::Unasked { message } => message,
         other => panic!("{other:?}"),
     }
 }

@@ -126,16 +126,15 @@ impl Archive for Turns {
             Sha256::digest(directory.get()).iter().map(|it| format!("{it:02x}")).collect();
         digest.truncate(DIGITS);
         let name = format!("{at:015}-{request}-{digest}");
-        let is_new = {
+        {
+            // Handed in under the lock, which costs no disk: what is switched off meanwhile removes this one, too.
             let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_new = !index.directories.contains_key(&digest);
-            index.add(Entry { name: name.clone(), bytes: of_turn }, digest.clone(), of_directory);
-            is_new
-        };
-        if is_new {
-            self.store.put(DIRECTORIES, &digest, &directory);
+            if !index.directories.contains_key(&digest) {
+                self.store.put(DIRECTORIES, &digest, &directory);
+            }
+            self.store.put(TURNS, &name, &turn);
+            index.add(Entry { name, bytes: of_turn }, digest, of_directory);
         }
-        self.store.put(TURNS, &name, &turn);
         self.make_room();
     }
 

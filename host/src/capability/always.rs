@@ -12,6 +12,7 @@ use rand::{RngCore, TryRngCore};
 
 use super::Sandbox;
 use super::bindings::{clock, log, random};
+use super::subject::{Moment, utc_offset_minutes};
 
 /// The contract's bound on random bytes per call.
 const RANDOM_BYTES_MAX: u32 = 1024;
@@ -36,8 +37,7 @@ impl clock::Host for Sandbox {
 
     fn utc_offset(&mut self) -> wasmtime::Result<i32> {
         self.enter()?;
-        let now = || jiff::Zoned::now().offset().seconds() / 60;
-        Ok(self.past().map_or_else(now, |past| past.utc_offset_minutes))
+        Ok(self.moment().map_or_else(utc_offset_minutes, Moment::utc_offset_minutes))
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 
 use super::http::{self, Http};
+use super::inference::{Ask, Completion, Inference};
 use super::kv::Kv;
-use super::models::Models;
 use super::residency::{Residency, Standing, Wish};
 use super::sessions::Sessions;
 use super::{Code, Delegates, Error};
@@ -23,13 +23,13 @@ struct Overlay {
 }
 
 /// Takes wishes, and does nothing.
-struct Unmoved(Arc<dyn Models>);
+struct Unmoved;
 
 /// Says what was picked, and picks nothing.
-struct Unpicked {
-    sessions: Arc<dyn Sessions>,
-    models: Arc<dyn Models>,
-}
+struct Unpicked(Arc<dyn Sessions>);
+
+/// Asks nobody.
+struct Unasked;
 
 /// Sends nothing.
 struct Unsent;
@@ -37,16 +37,26 @@ struct Unsent;
 // === impl Delegates ===
 
 impl Delegates {
-    /// The same for one skill that is tried: nothing that it does has an effect outside of it.
+    /// The same for one skill that is tried: nothing that it does has an effect outside of it. Models are really asked.
     #[must_use]
     pub fn without_effect(&self) -> Self {
+        // Each is named: what is added must say what it does in a trial.
+        let Self { models, residency: _, sessions, inference, kv, http: _, activity } = self.clone();
         Self {
-            residency: Arc::new(Unmoved(self.models.clone())),
-            sessions: Arc::new(Unpicked { sessions: self.sessions.clone(), models: self.models.clone() }),
-            kv: Arc::new(Overlay { beneath: self.kv.clone(), written: Mutex::default() }),
+            models,
+            residency: Arc::new(Unmoved),
+            sessions: Arc::new(Unpicked(sessions)),
+            inference,
+            kv: Arc::new(Overlay { beneath: kv, written: Mutex::default() }),
             http: Arc::new(Unsent),
-            ..self.clone()
+            activity,
         }
+    }
+
+    /// The same, and no model is asked either: a thousand turns would be many questions.
+    #[must_use]
+    pub fn without_answers(self) -> Self {
+        Self { inference: Arc::new(Unasked), ..self }
     }
 }
 
@@ -87,8 +97,13 @@ impl Kv for Overlay {
         self.seen(&written, skill, key)
     }
 
-    fn set(&self, _: &SkillName, key: &str, value: Option<&[u8]>, quota: usize) -> Result<(), Error> {
+    fn set(&self, skill: &SkillName, key: &str, value: Option<&[u8]>, quota: usize) -> Result<(), Error> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is not kept beneath needs no mark that it is gone: marks are no more than there are values.
+        if value.is_none() && self.beneath.get(skill, key)?.is_none() {
+            written.remove(key);
+            return Ok(());
+        }
         Self::put(&mut written, key, value.map(<[u8]>::to_vec), quota)
     }
 
@@ -117,25 +132,33 @@ impl Kv for Overlay {
 }
 
 impl Residency for Unmoved {
-    fn wish(&self, wish: Wish) -> BoxFuture<'static, Result<Standing, Error>> {
-        Box::pin(std::future::ready(known(&*self.0, &wish.model).map(|()| Standing::Queued)))
+    fn wish(&self, _: Wish) -> BoxFuture<'static, Result<Standing, Error>> {
+        Box::pin(std::future::ready(Ok(Standing::Queued)))
     }
 }
 
 impl Sessions for Unpicked {
     fn model(&self, session: &SessionKey) -> Option<String> {
-        self.sessions.model(session)
+        self.0.model(session)
     }
 
-    fn set_model(&self, _: &SessionKey, model: Option<&str>) -> Result<(), Error> {
-        model.map_or(Ok(()), |model| known(&*self.models, model))
+    fn set_model(&self, _: &SessionKey, _: Option<&str>) -> Result<(), Error> {
+        Ok(())
     }
 }
 
-/// What nobody lists cannot even seem to be wished for.
-fn known(models: &dyn Models, name: &str) -> Result<(), Error> {
-    let unknown = || Error::new(Code::NotFound, format!("no provider lists a model {name:?}"));
-    models.directory().find(name).map(|_| ()).ok_or_else(unknown)
+impl Inference for Unasked {
+    fn embed(&self, _: Ask, _: Vec<String>) -> BoxFuture<'static, Result<Vec<Vec<f32>>, Error>> {
+        Box::pin(std::future::ready(unasked()))
+    }
+
+    fn complete(&self, _: Ask, _: Completion) -> BoxFuture<'static, Result<String, Error>> {
+        Box::pin(std::future::ready(unasked()))
+    }
+}
+
+fn unasked<T>() -> Result<T, Error> {
+    Err(Error::new(Code::Unavailable, "no model is asked about a recorded turn"))
 }
 
 impl Http for Unsent {
@@ -184,6 +207,8 @@ mod tests {
         assert_eq!(kv.keys(&skill, "", 10).unwrap(), ["b"]);
         assert_eq!(kv.set(&skill, "c", Some(&[0; 200]), 100).unwrap_err().code, Code::Limit);
         kv.set(&skill, "b", None, 100).unwrap();
+        // Removing what never was leaves nothing.
+        (0..1000).for_each(|key| kv.set(&skill, &format!("never {key}"), None, 100).unwrap());
         assert_eq!(kv.increment(&skill, "d", f64::from(1), 100).unwrap(), 1.0);
     }
 
@@ -199,8 +224,7 @@ mod tests {
             hosts: Vec::new(),
         };
         assert_eq!(delegates.http.send(request).await.unwrap_err().code, Code::Unavailable);
-        assert_eq!(delegates.sessions.set_model(&session, Some("m")).unwrap_err().code, Code::NotFound);
-        delegates.sessions.set_model(&session, None).unwrap();
+        delegates.sessions.set_model(&session, Some("m")).unwrap();
         assert_eq!(delegates.sessions.model(&session), None);
     }
 }

@@ -84,7 +84,7 @@ impl Sandbox {
         if self.is_setup() {
             return Err(Error::new(Code::Unavailable, "wishes are taken only from hooks"));
         }
-        let directory = self.delegates.models.directory();
+        let directory = self.directory();
         // What was checked is what is wished for: a name may mean another model a moment later.
         let model = match directory.find(&model).map(|model| model.id.as_str()) {
             Some(id) if !self.identity.rights.allow_residency(id) => {
@@ -92,7 +92,7 @@ impl Sandbox {
                 return Err(Error::new(Code::Denied, message));
             }
             Some(id) => id.to_owned(),
-            None => model,
+            None => return Err(Error::new(Code::NotFound, format!("no provider lists a model {model:?}"))),
         };
         let wish = Wish {
             skill: self.identity.name.clone(),

@@ -17,7 +17,7 @@ use super::memory::Memory;
 use super::models::Models;
 use super::residency::Residency;
 use super::sessions::Sessions;
-use super::subject::{Moment, Past, Seed, Subject};
+use super::subject::{Moment, Seed, Subject};
 use super::wasi::Wasi;
 use super::{Error, bindings};
 use crate::grant::{Capability, Rights};
@@ -115,6 +115,7 @@ impl Sandbox {
         self.phase = phase;
         self.allowance = allowance;
         self.chance = None;
+        self.wasi.at(self.moment().cloned());
         self.wasi.output.open(self.log_bytes_max);
     }
 
@@ -191,7 +192,7 @@ impl Sandbox {
     /// The same bytes each time that the call is made; none where it is made but once.
     pub(super) fn chance(&mut self) -> Option<&mut ChaCha20Rng> {
         let seed = self.moment()?.seed;
-        let own = || chance(&seed, &self.identity.name);
+        let own = || chance(&seed, self.identity.name.as_str());
         Some(self.chance.get_or_insert_with(own))
     }
 
@@ -200,14 +201,10 @@ impl Sandbox {
         self.subject()?.moment.as_ref()
     }
 
-    /// What was so at that moment, where it is over.
-    pub(super) fn past(&self) -> Option<&Past> {
-        self.moment()?.past.as_deref()
-    }
-
     /// The models, at the moment that the call is about.
     pub(super) fn directory(&self) -> Arc<Directory> {
-        self.past().map_or_else(|| self.delegates.models.directory(), |past| past.directory.clone())
+        let now = || self.delegates.models.directory();
+        self.moment().map_or_else(now, |moment| moment.directory.clone())
     }
 
     /// The turn that the call is about.
@@ -219,9 +216,9 @@ impl Sandbox {
     }
 }
 
-/// One skill's share of a turn's chance: no skill can tell another's from its own.
-fn chance(seed: &Seed, skill: &SkillName) -> ChaCha20Rng {
-    let own = Sha256::new().chain_update(seed).chain_update(skill.as_str()).finalize();
+/// One share of a turn's chance: nobody can tell another's from their own.
+pub(super) fn chance(seed: &Seed, whose: &str) -> ChaCha20Rng {
+    let own = Sha256::new().chain_update(seed).chain_update(whose).finalize();
     ChaCha20Rng::from_seed(own.into())
 }
 

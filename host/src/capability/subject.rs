@@ -35,23 +35,16 @@ pub struct Subject {
 pub struct Moment {
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// Minutes by which local time is ahead of the world's; none where that is to be looked up.
+    pub utc_offset_minutes: Option<i32>,
     /// What its random bytes are made from.
     pub seed: Seed,
-    /// What was so at that moment, where it is over; none where it is now.
-    pub past: Option<Arc<Past>>,
+    /// The models.
+    pub directory: Arc<Directory>,
 }
 
 /// Chance, from the operating system.
 pub type Seed = [u8; 32];
-
-/// What was so at a moment that is over.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Past {
-    /// Minutes by which local time was ahead of the world's.
-    pub utc_offset_minutes: i32,
-    /// The models, as they were.
-    pub directory: Arc<Directory>,
-}
 
 /// Narrows lists of models that are about to be used.
 pub trait Guards: Send + Sync {
@@ -83,21 +76,22 @@ impl Subject {
 // === impl Moment ===
 
 impl Moment {
-    /// This one, with chance of its own.
-    pub fn now() -> Self {
+    /// This one, with chance of its own and the models as they are.
+    pub fn now(directory: Arc<Directory>) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Self { at_ms, seed: rand::random(), past: None }
+        Self { at_ms, utc_offset_minutes: None, seed: rand::random(), directory }
+    }
+
+    /// Minutes by which local time is ahead of the world's.
+    pub fn utc_offset_minutes(&self) -> i32 {
+        self.utc_offset_minutes.unwrap_or_else(utc_offset_minutes)
     }
 }
 
-// === impl Past ===
-
-impl Past {
-    /// What is so now, to be looked back to, with the models as they were.
-    pub fn with(directory: Arc<Directory>) -> Self {
-        Self { utc_offset_minutes: jiff::Zoned::now().offset().seconds() / 60, directory }
-    }
+/// As it is now.
+pub(super) fn utc_offset_minutes() -> i32 {
+    jiff::Zoned::now().offset().seconds() / 60
 }
 
 impl fmt::Debug for Subject {

@@ -1,27 +1,46 @@
 //! WASI for guests whose toolchain imports it by default: every interface of 0.2 is there and nothing is behind it. No
 //! arguments, environment, files, sockets or input; output is kept, bounded, and goes to the log.
 //!
-//! Clocks and random numbers are real, since runtimes read them at start. A guest that goes to sleep through them is
-//! ended by its call's wall clock. Interfaces beyond wasmtime's own (`wasi:http`, which a JavaScript toolchain imports
+//! Clocks and random numbers are real where runtimes read them at start; in a hook that may be asked once more, the time and
+//! the chance are the request's, as `clock` and `random` say it. A guest that goes to sleep is ended by its call's wall clock. Interfaces beyond wasmtime's own (`wasi:http`, which a JavaScript toolchain imports
 //! unasked) are linked to traps, one component at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use rand::RngCore as _;
+use rand_chacha::ChaCha20Rng;
+use rand_core::TryRng;
 use tokio::io::AsyncWrite;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceTable, ResourceType};
+use wasmtime_wasi::HostWallClock;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::Sandbox;
+use super::subject::Moment;
+use super::{Sandbox, sandbox};
 
 /// One instance's WASI.
 pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
     pub(super) output: Output,
+    moment: Now,
+}
+
+/// The moment that the call is about, where it is about one. Clones see the same.
+#[derive(Clone, Default)]
+struct Now(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    moment: Option<Moment>,
+    /// Of that moment, as soon as some was asked for.
+    chance: Option<ChaCha20Rng>,
 }
 
 /// What a guest printed during one call, standard output and standard error together. Clones write to the same.
@@ -99,7 +118,11 @@ impl Wasi {
         let output = Output::default();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
+        let moment = Now::default();
         let ctx = WasiCtx::builder()
+            .wall_clock(moment.clone())
+            .secure_random(moment.clone())
+            .insecure_random(moment.clone())
             .stdout(output.clone())
             .stderr(output.clone())
             .allow_tcp(false)
@@ -107,9 +130,67 @@ impl Wasi {
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_BYTES_MAX)
             .build();
-        Self { ctx, table, output }
+        Self { ctx, table, output, moment }
+    }
+
+    /// A call begins that is about this moment; about none, time and chance are real.
+    pub(super) fn at(&self, moment: Option<Moment>) {
+        *self.moment.told() = Told { moment, chance: None };
     }
 }
+
+// === impl Now ===
+
+impl Now {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HostWallClock for Now {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        match &self.told().moment {
+            Some(moment) => Duration::from_millis(moment.at_ms),
+            None => UNIX_EPOCH.elapsed().unwrap_or_default(),
+        }
+    }
+}
+
+impl TryRng for Now {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        let mut told = self.told();
+        let Told { moment, chance } = &mut *told;
+        match moment {
+            Some(moment) => {
+                let made = || sandbox::chance(&moment.seed, WHOSE);
+                chance.get_or_insert_with(made).fill_bytes(bytes);
+            }
+            None => rand::rng().fill_bytes(bytes),
+        }
+        Ok(())
+    }
+}
+
+/// What WASI's chance is made of, beside the request's; the contract's own is each skill's.
+const WHOSE: &str = "wasi";
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {

@@ -307,7 +307,9 @@ fn note_steps(steps: &[Step], record: &mut Record) {
             StepResult::Amended => ("amended", None),
             StepResult::Narrowed => ("narrowed", None),
             StepResult::Decided => ("decided", None),
-            StepResult::Failed { message } => ("failed", Some(message.clone())),
+            StepResult::Failed { message } | StepResult::Unasked { message } => {
+                ("failed", Some(message.clone()))
+            }
         };
         record.steps.push(telemetry::Step {
             skill: step.skill.shared(),

@@ -51,6 +51,11 @@ pub enum StepResult {
     Narrowed,
     /// It decided.
     Decided,
+    /// It could not be asked, which is no fault of its own; the message is a fragment that follows its name.
+    Unasked {
+        /// What was in the way.
+        message: String,
+    },
     /// It failed; the message is a fragment that follows its name.
     Failed {
         /// What went wrong, with what the guest printed.
@@ -85,11 +90,11 @@ impl Inquiry {
         outcome
     }
 
-    /// What one skill says to the turn, on its own.
-    pub(super) async fn ask(&self, skill: &Active) -> Said {
+    /// What one skill says to the turn, on its own; none where there was no free instance of it.
+    pub(super) async fn ask(&self, skill: &Active) -> Option<Said> {
         let mut outcome = Outcome::default();
         outcome.ask(skill, self).await;
-        outcome.said_by(&skill.name).unwrap_or_else(Said::pass)
+        outcome.said_by(&skill.name)
     }
 }
 
@@ -127,7 +132,11 @@ impl Outcome {
                     };
                     self.decision = Some((skill.name.clone(), Decision::Refuse(refusal)));
                 }
-                StepResult::Failed { message }
+                if error.is_fault() {
+                    StepResult::Failed { message }
+                } else {
+                    StepResult::Unasked { message }
+                }
             }
         }
     }

@@ -46,7 +46,7 @@ impl Source {
     }
 
     /// Machine code of a big component, from the compiler's process; none where it is compiled here.
-    async fn compiled_elsewhere(&self, wasm: &Bytes) -> Result<Option<Vec<u8>>, LoadError> {
+    async fn compiled_elsewhere(&self, wasm: &Bytes) -> Result<Option<Bytes>, LoadError> {
         let Some(compiler) = self.compiler.as_ref().filter(|_| wasm.len() >= BIG_BYTES) else {
             return Ok(None);
         };

@@ -1,9 +1,9 @@
 //! Components compiled in a process of their own: big ones take ten seconds of two cores and hundreds of megabytes, which
-//! then are gone with it, and a compiler that crashes takes nobody along.
+//! then are gone with it, and a compiler that crashes takes nobody along: what it crashed on is refused.
 //!
 //! The process is this program once more, told which engine to compile for; it reads the component and writes the engine's
 //! fingerprint and the machine code. Code for another engine is not used: the component is then compiled here. Bounded by
-//! [`COMPILE_TIMEOUT`]; the process ends when nobody waits for it any more.
+//! [`COMPILE_TIMEOUT`], one at a time; the process ends when nobody waits for it any more.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read as _, Write as _};
@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::engine::Engine;
@@ -52,6 +53,9 @@ pub const COMMAND: &str = "compile-component";
 /// Components above this are big: what Rust and C make is below it, what brings a language's runtime along is above.
 pub(super) const BIG_BYTES: usize = 1 << 20;
 
+/// Each takes all cores and hundreds of megabytes.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
 /// The largest component that is taken needs a minute on two cores.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -59,10 +63,13 @@ const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl Compiler {
     /// Machine code for this engine.
-    pub(super) async fn compile(&self, engine: &Engine, wasm: Bytes) -> Result<Vec<u8>, CompileError> {
+    pub(super) async fn compile(&self, engine: &Engine, wasm: Bytes) -> Result<Bytes, CompileError> {
+        let closed = |_| CompileError::Compiler("it is being shut down".to_owned());
+        let _alone = ONE_AT_A_TIME.acquire().await.map_err(closed)?;
         let unusable = |error: std::io::Error| CompileError::Compiler(error.to_string());
         let mut process = Command::new(&self.0);
-        process.arg(COMMAND).args(engine.target().arguments()).kill_on_drop(true);
+        // It reads foreign bytes, and needs nothing of what the environment holds.
+        process.arg(COMMAND).args(engine.target().arguments()).env_clear().kill_on_drop(true);
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = process.spawn().map_err(unusable)?;
         let input = process.stdin.take();
@@ -77,14 +84,21 @@ impl Compiler {
         let done = done.await.map_err(late)?.map_err(unusable)?;
         if !done.status.success() {
             let words = shown(String::from_utf8_lossy(&done.stderr).trim());
-            return Err(CompileError::Compiler(format!("it ended with {}: {words}", done.status)));
+            // What ended it, too little memory or a component that no compiler survives, would end this process next.
+            return Err(match done.status.code() {
+                None => {
+                    CompileError::Component(format!("its compiler was ended by {}: {words}", done.status))
+                }
+                Some(_) => CompileError::Compiler(format!("it ended with {}: {words}", done.status)),
+            });
         }
-        let head = [&engine.fingerprint().to_be_bytes()[..], &[COMPILED]].concat();
-        let refusal = [&engine.fingerprint().to_be_bytes()[..], &[REFUSED]].concat();
-        match (done.stdout.strip_prefix(&*head), done.stdout.strip_prefix(&*refusal)) {
-            (Some(code), _) => Ok(code.to_vec()),
-            (_, Some(why)) => Err(CompileError::Component(shown(&String::from_utf8_lossy(why)))),
-            (None, None) => Err(CompileError::Compiler("it compiles for another engine".to_owned())),
+        let answer = Bytes::from(done.stdout);
+        let fingerprint = engine.fingerprint().to_be_bytes();
+        let rest = answer.strip_prefix(&fingerprint[..]).and_then(<[u8]>::split_first);
+        match rest {
+            Some((&COMPILED, code)) => Ok(answer.slice_ref(code)),
+            Some((&REFUSED, why)) => Err(CompileError::Component(shown(&String::from_utf8_lossy(why)))),
+            _ => Err(CompileError::Compiler("it compiles for another engine".to_owned())),
         }
     }
 }

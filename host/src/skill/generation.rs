@@ -44,8 +44,8 @@ pub(super) struct Active {
     pub(super) load: u64,
     /// Failures since its last success.
     pub(super) failures: AtomicU32,
-    /// Told when it has failed too often.
-    pub(super) alarms: Alarms,
+    /// Told when it has failed too often; nobody is of one that is tried.
+    pub(super) alarms: Option<Alarms>,
 }
 
 /// Failures in a row after which a version is not asked any more.
@@ -90,14 +90,14 @@ impl Generation {
 impl Active {
     /// Remembers what went wrong, for whoever looks at the skill.
     pub(super) fn failed(&self, message: &str) {
-        tracing::warn!(skill = %self.name, version = self.manifest.version, "the skill {message}");
         self.note(message);
+        let version = &self.manifest.version;
+        let Some(alarms) = &self.alarms else {
+            return tracing::debug!(skill = %self.name, version, "the component that is tried {message}");
+        };
+        tracing::warn!(skill = %self.name, version, "the skill {message}");
         if self.failures.fetch_add(1, Ordering::Relaxed) + 1 == FAILURES_MAX {
-            self.alarms.raise(Alarm {
-                skill: self.name.clone(),
-                load: self.load,
-                reason: message.to_owned(),
-            });
+            alarms.raise(Alarm { skill: self.name.clone(), load: self.load, reason: message.to_owned() });
         }
     }
 

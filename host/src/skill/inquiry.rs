@@ -10,7 +10,7 @@ use super::guard::Watch;
 use super::recorded::Recorded;
 use crate::capability::bindings::types;
 use crate::capability::conversation::Conversation;
-use crate::capability::{Moment, Past, Subject};
+use crate::capability::{Moment, Subject};
 use crate::id::{RequestId, SessionKey};
 use crate::model::Directory;
 use crate::turn::Turn;
@@ -23,10 +23,6 @@ pub struct Inquiry {
     pub(super) subject: Subject,
     /// How many parts of the turn's own are no text: what a prompt may name.
     pub(super) media: usize,
-    /// The models, when it came.
-    pub(super) directory: Arc<Directory>,
-    /// When it came, and what chance gives skills for it.
-    pub(super) moment: Moment,
 }
 
 /// What stands behind a turn.
@@ -43,23 +39,23 @@ pub struct Behind {
 impl Inquiry {
     /// Skills of this generation are to be asked about the turn.
     pub fn new(generation: Arc<Generation>, turn: Turn, behind: Behind) -> Self {
+        let Behind { conversation, directory } = behind;
         let named = Subject::new(turn.request_id.clone(), turn.session.clone());
-        Self::about(generation, (convert::turn(turn), named), behind, Moment::now())
+        let subject = Subject { conversation, moment: Some(Moment::now(directory)), ..named };
+        Self { generation, media: turn.media.len(), turn: Arc::new(convert::turn(turn)), subject }.watched()
     }
 
-    fn about(
+    /// A question that was asked before. Skills may ask no model about it.
+    pub(super) fn of_record(
+        record: &Recorded,
         generation: Arc<Generation>,
-        (turn, named): (types::Turn, Subject),
-        behind: Behind,
-        moment: Moment,
+        conversation: Option<Arc<dyn Conversation>>,
     ) -> Self {
-        let Behind { conversation, directory } = behind;
-        let turn = Arc::new(turn);
-        let unwatched = Subject { conversation, moment: Some(moment.clone()), ..named };
-        let watch = Watch::new(generation.clone(), turn.clone(), unwatched.clone());
-        let subject = Subject { guards: Some(Arc::new(watch)), ..unwatched };
-        let media = turn.media.len();
-        Self { generation, turn, subject, media, directory, moment }
+        let turn = record.turn.clone();
+        let request = RequestId::new(turn.request_id.as_str());
+        let named = Subject::new(request, SessionKey::new(turn.session.as_str()));
+        let subject = Subject { conversation, moment: Some(record.moment()), ..named };
+        Self { generation, media: turn.media.len(), turn: Arc::new(turn), subject }
     }
 
     /// The skills that are asked, to the request's end.
@@ -67,24 +63,31 @@ impl Inquiry {
         &self.generation
     }
 
-    /// The same question when its moment is over, with nothing spent on it yet.
-    pub(super) fn again(&self) -> Self {
-        let moment =
-            Moment { past: Some(Arc::new(Past::with(self.directory.clone()))), ..self.moment.clone() };
-        let subject = Subject { budget: Arc::default(), moment: Some(moment), ..self.subject.clone() };
+    /// When it came, and what chance gave skills for it.
+    pub(super) fn moment(&self) -> Moment {
+        self.subject.moment.clone().unwrap_or_else(|| Moment::now(Arc::default()))
+    }
+
+    /// The same question for those who look on: without what nobody of them reads, for it may be long.
+    pub(super) fn for_onlookers(&self, reads_conversation: bool) -> Self {
+        let conversation = self.subject.conversation.clone().filter(|_| reads_conversation);
+        let subject = Subject { conversation, guards: None, ..self.subject.clone() };
         Self { subject, ..self.clone() }
     }
 
-    /// A question that was asked before, with these skills standing guard.
-    pub(super) fn of_record(
-        record: &Recorded,
-        generation: Arc<Generation>,
-        conversation: Option<Arc<dyn Conversation>>,
-    ) -> Self {
-        let behind = Behind { conversation, directory: Arc::default() };
-        let turn = record.turn.clone();
-        let names = (RequestId::new(turn.request_id.as_str()), SessionKey::new(turn.session.as_str()));
-        Self::about(generation, (turn, Subject::new(names.0, names.1)), behind, record.moment())
+    /// The same question once more, with nothing spent on it yet. Guards are asked nothing that was not asked of them:
+    /// where there are some, no model can be asked.
+    pub(super) fn again(&self) -> Self {
+        let subject = Subject { budget: Arc::default(), guards: None, ..self.subject.clone() };
+        let again = Self { subject, ..self.clone() };
+        if self.generation.is_guarded() { again } else { again.watched() }
+    }
+
+    /// What skills ask of models is narrowed by the guards.
+    fn watched(self) -> Self {
+        let watch = Watch::new(self.generation.clone(), self.turn.clone(), self.subject.clone());
+        let subject = Subject { guards: Some(Arc::new(watch)), ..self.subject };
+        Self { subject, ..self }
     }
 }
 
@@ -93,6 +96,8 @@ impl Inquiry {
 impl Generation {
     /// Asks the skills what is to become of a turn, with nothing behind it.
     pub async fn decide(self: &Arc<Self>, turn: Turn) -> Outcome {
-        Inquiry::new(self.clone(), turn, Behind::default()).decide().await
+        let now = self.skills.first().map(|skill| skill.pool.delegates().models.directory());
+        let behind = Behind { conversation: None, directory: now.unwrap_or_default() };
+        Inquiry::new(self.clone(), turn, behind).decide().await
     }
 }

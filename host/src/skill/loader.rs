@@ -15,7 +15,7 @@ use super::engine::Engine;
 use super::generation::Active;
 use super::housekeeping::Alarms;
 use super::load::{self, Interfaces, LoadError, Order};
-use super::pool::{Pool, Refills, Reuse};
+use super::pool::{Places, Pool, Refills, Reuse};
 use super::status::{Source, State, Status};
 use super::{Activation, SkillConfig, folder};
 use crate::capability::{Delegates, Limits};
@@ -49,6 +49,26 @@ pub(super) struct Loader {
     pub(super) shelf: Option<Arc<Shelf>>,
     pub(super) folder: Option<PathBuf>,
     pub(super) bundled: Vec<Bundled>,
+}
+
+/// What a component is loaded for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    /// Its verdicts count.
+    Service,
+    /// They are compared, and this is behind its capabilities.
+    Trial(&'a Delegates),
+}
+
+// === impl Purpose ===
+
+impl<'a> Purpose<'a> {
+    fn delegates(self, loader: &'a Loader) -> &'a Delegates {
+        match self {
+            Self::Service => &loader.delegates,
+            Self::Trial(delegates) => delegates,
+        }
+    }
 }
 
 // === impl Loader ===
@@ -95,14 +115,14 @@ impl Loader {
     /// The skill, or the status that says why there is none.
     pub(super) async fn load(&self, file: File, lock: &Lock) -> Result<Active, Box<Status>> {
         let entry = lock.entry(&file.name);
-        let config = self.configured.get(file.name.as_str()).cloned().unwrap_or_default();
+        let config = self.said_of(&file.name);
         if self.is_off(&file.name, lock) {
             return Err(Box::new(Status::resting(file.name, State::Disabled, file.source)));
         }
         let granted = entry.and_then(|entry| entry.granted());
         let grants = grants(&config, granted, &file.source);
         let (name, source, wasm) = (file.name.clone(), file.source.clone(), file.wasm.as_ref().ok().cloned());
-        let error = match self.load_with(file, grants, config, &self.delegates).await {
+        let error = match self.load_with(file, grants, config, Purpose::Service).await {
             Ok(active) => return Ok(active),
             Err(error) => error,
         };
@@ -136,18 +156,26 @@ impl Loader {
         load::interfaces(&self.code(), wasm).await
     }
 
-    /// The skill, with these grants and what is behind them.
+    /// The skill, with these grants.
     pub(super) async fn load_with(
         &self,
         file: File,
         grants: Option<Vec<Grant>>,
         config: SkillConfig,
-        delegates: &Delegates,
+        purpose: Purpose<'_>,
     ) -> Result<Active, LoadError> {
         let File { name, source, wasm, digest } = file;
         let order = Order { name: name.clone(), wasm: wasm?, grants, settings: config.settings };
-        let loaded = load::load(&self.code(), &self.limits, delegates, order).await?;
-        let reuse = if loaded.manifest.reusable { Reuse::Warm } else { Reuse::Fresh };
+        let loaded = load::load(&self.code(), &self.limits, purpose.delegates(self), order).await?;
+        let reuse = match (purpose, loaded.manifest.reusable) {
+            (_, false) => Reuse::Fresh,
+            (Purpose::Service, true) => Reuse::Warm { most: self.limits.warm_max },
+            (Purpose::Trial(_), true) => Reuse::Warm { most: 1 },
+        };
+        let places = match purpose {
+            Purpose::Service => Places::Any,
+            Purpose::Trial(_) => Places::Spare,
+        };
         let identity = loaded.blueprint.identity.clone();
         Ok(Active {
             name,
@@ -158,14 +186,19 @@ impl Loader {
             hooks: loaded.interfaces.hooks,
             commands: loaded.commands,
             identity,
-            pool: Pool::new(loaded.blueprint, reuse, loaded.first, self.refills.clone()),
+            pool: Pool::new(loaded.blueprint, (reuse, places), loaded.first, self.refills.clone()),
             source,
             digest,
             last_error: std::sync::Mutex::default(),
             load: self.loads.fetch_add(1, Ordering::Relaxed),
             failures: AtomicU32::default(),
-            alarms: self.alarms.clone(),
+            alarms: matches!(purpose, Purpose::Service).then(|| self.alarms.clone()),
         })
+    }
+
+    /// What the user says of a skill.
+    pub(super) fn said_of(&self, name: &SkillName) -> SkillConfig {
+        self.configured.get(name.as_str()).cloned().unwrap_or_default()
     }
 
     /// Where code comes from.

@@ -14,6 +14,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 
 use super::load::{Hook, LoadError};
+use super::loader::Purpose;
 use super::{SkillConfig, Skills};
 use crate::grant::{Capability, Grant};
 use crate::id::SkillName;
@@ -146,7 +147,9 @@ pub enum ManageError {
     #[error("no candidate of {0} looks on; `pointsman skill shadow` lists those that do")]
     NoShadow(SkillName),
     /// There is nothing to ask it about.
-    #[error("no turns are recorded here: `recording.enabled` in the configuration says so")]
+    #[error(
+        "no turns are recorded here: set `recording.enabled = true` in the configuration, and ask again when turns have come"
+    )]
     NotRecorded,
     /// The disk.
     #[error("{0}")]
@@ -163,7 +166,7 @@ impl Skills {
     pub async fn look(self: &Arc<Self>, offer: Offer) -> Result<Looked, ManageError> {
         check_name(&offer.name)?;
         let lock = self.lock().await?;
-        let (looked, _) = self.candidate(&offer, &lock, &self.loader().delegates).await?;
+        let (looked, _) = self.candidate(&offer, &lock, Purpose::Service).await?;
         Ok(looked)
     }
 
@@ -173,8 +176,10 @@ impl Skills {
         if !offer.grants.is_empty() {
             self.check_grants_are_ours(&offer.name)?;
         }
+        // Compiled before, so that nobody who makes a change waits for that.
+        let _ = self.loader().interfaces(offer.wasm.clone()).await;
         let mut changing = self.begin().await?;
-        let (looked, active) = self.candidate(&offer, &changing.lock, &self.loader().delegates).await?;
+        let (looked, active) = self.candidate(&offer, &changing.lock, Purpose::Service).await?;
         let version = Version {
             digest: looked.digest,
             version: looked.version.clone(),
@@ -324,7 +329,7 @@ fn granted(config: &SkillConfig, offer: &Offer, lock: &Lock) -> Vec<Grant> {
     before.into_iter().chain(new).collect()
 }
 
-fn check_name(name: &SkillName) -> Result<(), ManageError> {
+pub(super) fn check_name(name: &SkillName) -> Result<(), ManageError> {
     let is_free = super::folder::is_name(name.as_str()) && !RESERVED.contains(&name.as_str());
     if is_free { Ok(()) } else { Err(ManageError::Name(name.to_string())) }
 }

@@ -44,6 +44,7 @@ pub(super) struct Exports {
 pub(super) struct Pool {
     blueprint: Blueprint,
     reuse: Reuse,
+    places: Places,
     idle: Mutex<Vec<Instance>>,
     refills: Refills,
 }
@@ -51,10 +52,19 @@ pub(super) struct Pool {
 /// How often an instance may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reuse {
-    /// One call after another.
-    Warm,
+    /// One call after another; so many are kept at most.
+    Warm { most: usize },
     /// Once.
     Fresh,
+}
+
+/// Which of the engine's places it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Places {
+    /// Any, and it waits for one.
+    Any,
+    /// Those that requests will hardly miss.
+    Spare,
 }
 
 /// Asks the housekeeping for spares.
@@ -141,9 +151,14 @@ impl Exports {
 
 impl Pool {
     /// A pool with one configured instance in it, if there is room to keep it.
-    pub(super) fn new(blueprint: Blueprint, reuse: Reuse, first: Instance, refills: Refills) -> Arc<Self> {
+    pub(super) fn new(
+        blueprint: Blueprint,
+        (reuse, places): (Reuse, Places),
+        first: Instance,
+        refills: Refills,
+    ) -> Arc<Self> {
         let idle = if blueprint.engine.has_room() { vec![first] } else { Vec::new() };
-        Arc::new(Self { blueprint, reuse, idle: Mutex::new(idle), refills })
+        Arc::new(Self { blueprint, reuse, places, idle: Mutex::new(idle), refills })
     }
 
     /// The rooms behind its capabilities.
@@ -154,26 +169,31 @@ impl Pool {
     /// An instance for one call: an idle one, or a new one as soon as there is a place for it.
     pub(super) async fn take(self: &Arc<Self>) -> Result<Instance, CallError> {
         let idle = self.idle().pop();
-        if self.reuse == Reuse::Fresh {
+        if self.reuse == Reuse::Fresh && self.places == Places::Any {
             // Full or closed means that nobody can make spares now; calls then make their own.
             let _ = self.refills.try_send(Arc::downgrade(self));
         }
         match idle {
             Some(instance) => Ok(instance),
             None => {
-                let wait = self.blueprint.limits.instance_wait;
-                let slot =
-                    self.blueprint.engine.slot(&self.blueprint.limits).await.ok_or(CallError::Busy(wait))?;
-                self.blueprint.make(slot).await
+                let Blueprint { engine, limits, .. } = &self.blueprint;
+                let slot = match self.places {
+                    Places::Any => engine.slot(limits).await,
+                    Places::Spare => engine.spare_slot(),
+                };
+                self.blueprint.make(slot.ok_or(CallError::Busy(limits.instance_wait))?).await
             }
         }
     }
 
     /// Takes back an instance whose call came to its end without a failure.
     pub(super) fn put_back(&self, instance: Instance) {
-        if self.reuse == Reuse::Warm && instance.is_fit() && self.blueprint.engine.has_room() {
+        if let Reuse::Warm { most } = self.reuse
+            && instance.is_fit()
+            && self.blueprint.engine.has_room()
+        {
             let mut idle = self.idle();
-            if idle.len() < self.blueprint.limits.warm_max {
+            if idle.len() < most {
                 idle.push(instance);
             }
         }
@@ -202,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_instances_are_kept_warm_than_may_be() {
-        let limits = Arc::new(Limits { warm_max: 2, ..Limits::default() });
+        let limits = Arc::new(Limits::default());
         let engine = Arc::new(Engine::new(&limits).unwrap());
         let code = super::super::compiled::Source { engine, compiler: None, shelf: None };
         let skill = pointsman_skills::SKILLS.iter().find(|it| it.name == "chat-commands").unwrap();
@@ -214,7 +234,7 @@ mod tests {
         };
         let loaded = load::load(&code, &limits, &Delegates::nowhere(), order).await.unwrap();
         let (refills, _wanted) = mpsc::channel(1);
-        let pool = Pool::new(loaded.blueprint, Reuse::Warm, loaded.first, refills);
+        let pool = Pool::new(loaded.blueprint, (Reuse::Warm { most: 2 }, Places::Any), loaded.first, refills);
         for at_once in [1, 2, 3] {
             let mut taken = Vec::new();
             for _ in 0..at_once {

@@ -15,8 +15,7 @@ use super::load::Hook;
 use super::said::Said;
 use crate::capability::bindings::types;
 use crate::capability::conversation::Conversation;
-use crate::capability::{Moment, Past, Seed};
-use crate::grant::Capability;
+use crate::capability::{Moment, Seed};
 use crate::id::SkillName;
 use crate::model::Directory;
 
@@ -94,7 +93,7 @@ impl Recorded {
         Self { at_ms, utc_offset_minutes: 0, seed, turn, directory, body: None, said, unasked: Vec::new() }
     }
 
-    /// What is to be kept of a turn.
+    /// What is to be kept of a turn; of its conversation only where somebody could read it.
     pub(super) fn of(inquiry: &Inquiry, outcome: &Outcome) -> Self {
         let hooked = inquiry.generation.skills.iter().filter(|it| it.hooks.contains(&Hook::Request));
         let (mut said, mut unasked) = (Vec::new(), Vec::new());
@@ -104,20 +103,15 @@ impl Recorded {
                 None => unasked.push(name.clone()),
             }
         }
-        let reads =
-            |skill: &&Arc<super::generation::Active>| skill.identity.rights.allow(Capability::Conversation);
-        let conversation = inquiry.subject.conversation.as_ref();
-        let body = conversation
-            .filter(|_| inquiry.generation.skills.iter().any(|skill| reads(&skill)))
-            .and_then(|it| it.body())
-            .filter(|body| body.len() <= BODY_BYTES_MAX);
-        let Past { utc_offset_minutes, directory } = Past::with(inquiry.directory.clone());
+        let body = inquiry.subject.conversation.as_ref().and_then(|it| it.body());
+        let body = body.filter(|body| body.len() <= BODY_BYTES_MAX);
+        let moment = inquiry.moment();
         Self {
-            at_ms: inquiry.moment.at_ms,
-            utc_offset_minutes,
-            seed: STANDARD.encode(inquiry.moment.seed),
+            at_ms: moment.at_ms,
+            utc_offset_minutes: moment.utc_offset_minutes(),
+            seed: STANDARD.encode(moment.seed),
             turn: (*inquiry.turn).clone(),
-            directory: (*directory).clone(),
+            directory: (*moment.directory).clone(),
             body,
             said,
             unasked,
@@ -133,8 +127,11 @@ impl Recorded {
     /// The moment, to be looked back to. Chance is another one where it cannot be read.
     pub(super) fn moment(&self) -> Moment {
         let seed: Option<Seed> = STANDARD.decode(&self.seed).ok().and_then(|bytes| bytes.try_into().ok());
-        let past =
-            Past { utc_offset_minutes: self.utc_offset_minutes, directory: Arc::new(self.directory.clone()) };
-        Moment { at_ms: self.at_ms, seed: seed.unwrap_or_default(), past: Some(Arc::new(past)) }
+        Moment {
+            at_ms: self.at_ms,
+            utc_offset_minutes: Some(self.utc_offset_minutes),
+            seed: seed.unwrap_or_default(),
+            directory: Arc::new(self.directory.clone()),
+        }
     }
 }

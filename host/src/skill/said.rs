@@ -125,11 +125,12 @@ impl fmt::Display for Said {
 // === impl Outcome ===
 
 impl Outcome {
-    /// What this skill said; none where it was not asked.
+    /// What this skill said; none where it was not asked, or could not be.
     pub fn said_by(&self, skill: &SkillName) -> Option<Said> {
         let step = self.steps.iter().find(|step| step.skill == *skill)?;
         let patch = || self.patches.iter().find(|(name, _)| name == skill).map(|(_, patch)| patch.clone());
         Some(match (&step.result, &self.decision) {
+            (StepResult::Unasked { .. }, _) => return None,
             (StepResult::Failed { message }, _) => Said::plain(Verdict::Fail, Some(message.clone())),
             (StepResult::Amended, _) => Said::plain(Verdict::Amend, patch()),
             (StepResult::Decided, Some((_, decision))) => Said::decided(decision),

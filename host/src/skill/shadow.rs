@@ -8,18 +8,24 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::Skills;
 use super::compare::Comparison;
+use super::engine::Engine;
 use super::generation::Active;
 use super::load::Hook;
-use super::manage::{ManageError, Offer};
+use super::loader::{Loader, Purpose};
+use super::manage::{ManageError, Offer, check_name};
 use super::said::Said;
 use super::witness::Decided;
+use super::{SkillConfig, Skills};
+use crate::capability::Delegates;
 use crate::id::SkillName;
 
 /// A candidate that looks on.
 pub(super) struct Shadow {
     candidate: Active,
+    /// What the user said of skills when it was loaded.
+    config: SkillConfig,
+    engine: Arc<Engine>,
     since_ms: u64,
     comparison: Mutex<Comparison>,
 }
@@ -58,9 +64,19 @@ impl Shadow {
             }
             None => Said::pass(),
         };
-        let candidate = decided.inquiry.again().ask(&self.candidate).await;
-        let at_ms = decided.inquiry.moment.at_ms;
+        let Some(candidate) = decided.inquiry.again().ask(&self.candidate).await else { return self.skip() };
+        let at_ms = decided.inquiry.moment().at_ms;
         self.comparison().add((&decided.inquiry.turn, at_ms), said, candidate);
+    }
+
+    /// Who looks on.
+    pub(super) fn candidate(&self) -> &Active {
+        &self.candidate
+    }
+
+    /// Loaded now, it would be the same.
+    pub(super) fn is_as_said(&self, loader: &Loader) -> bool {
+        Arc::ptr_eq(&self.engine, &loader.engine) && self.config == loader.said_of(&self.candidate.name)
     }
 
     /// A turn went by unseen.
@@ -82,10 +98,12 @@ impl Skills {
     /// It cannot be used, or has no verdicts to compare, or too many look on already.
     pub async fn shadow(&self, offer: Offer) -> Result<Tried, ManageError> {
         let name = offer.name.clone();
-        let candidate = self.tried(&offer).await?;
+        let loader = self.loader();
+        let (config, engine) = (loader.said_of(&name), loader.engine.clone());
+        let candidate = self.tried(&offer, &loader.delegates.without_effect()).await?;
         let since_ms =
             u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
-        let shadow = Arc::new(Shadow { candidate, since_ms, comparison: Mutex::default() });
+        let shadow = Arc::new(Shadow { candidate, config, engine, since_ms, comparison: Mutex::default() });
         let _alone = self.changing.lock().await;
         let mut shadows = (**self.witness.shadows.load()).clone();
         shadows.insert(name, shadow.clone());
@@ -114,10 +132,10 @@ impl Skills {
     }
 
     /// A candidate that does nothing but say what it would decide.
-    pub(super) async fn tried(&self, offer: &Offer) -> Result<Active, ManageError> {
+    pub(super) async fn tried(&self, offer: &Offer, delegates: &Delegates) -> Result<Active, ManageError> {
+        check_name(&offer.name)?;
         let lock = self.lock().await?;
-        let delegates = self.loader().delegates.without_effect();
-        let (_, candidate) = self.candidate(offer, &lock, &delegates).await?;
+        let (_, candidate) = self.candidate(offer, &lock, Purpose::Trial(delegates)).await?;
         match candidate.hooks.contains(&Hook::Request) {
             true => Ok(candidate),
             false => Err(ManageError::NoVerdicts),

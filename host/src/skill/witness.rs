@@ -11,9 +11,11 @@ use tokio::sync::mpsc;
 
 use super::Skills;
 use super::chain::Outcome;
+use super::generation::Active;
 use super::inquiry::Inquiry;
 use super::recorded::{Archive, Recorded, Recording};
 use super::shadow::Shadow;
+use crate::grant::Capability;
 use crate::id::SkillName;
 
 /// A turn that was decided.
@@ -37,15 +39,18 @@ pub(super) struct Witnessed {
     to_compare: mpsc::Receiver<Arc<Decided>>,
 }
 
-/// Turns that wait to be recorded, and to be compared: each holds its request's body.
-const WAITING_MAX: usize = 32;
+/// Turns that wait to be recorded: that takes a millisecond.
+const TO_RECORD_MAX: usize = 32;
+
+/// Turns that wait to be compared: a candidate may take seconds, and each may hold its request's body.
+const TO_COMPARE_MAX: usize = 4;
 
 // === impl Witness ===
 
 impl Witness {
     pub(super) fn new() -> (Self, Witnessed) {
-        let (to_record, recording) = mpsc::channel(WAITING_MAX);
-        let (to_compare, comparing) = mpsc::channel(WAITING_MAX);
+        let (to_record, recording) = mpsc::channel(TO_RECORD_MAX);
+        let (to_compare, comparing) = mpsc::channel(TO_COMPARE_MAX);
         let witness = Self {
             archive: OnceLock::new(),
             shadows: ArcSwap::default(),
@@ -84,7 +89,11 @@ impl Skills {
         if !is_recorded && shadows.is_empty() {
             return;
         }
-        let decided = Arc::new(Decided { inquiry: inquiry.clone(), outcome: outcome.clone() });
+        let reads = |skill: &Active| skill.identity.rights.allow(Capability::Conversation);
+        let is_read = inquiry.generation.skills.iter().any(|skill| reads(skill))
+            || shadows.values().any(|shadow| reads(shadow.candidate()));
+        let inquiry = inquiry.for_onlookers(is_read);
+        let decided = Arc::new(Decided { inquiry, outcome: outcome.clone() });
         if !shadows.is_empty() && self.witness.to_compare.try_send(decided.clone()).is_err() {
             shadows.values().for_each(|shadow| shadow.skip());
         }
@@ -97,7 +106,17 @@ impl Skills {
         }
     }
 
+    /// Asks those who look on. One that would be another now, by what the user says of it, looks on no more.
     pub(super) async fn compare(&self, decided: &Decided) {
+        let loader = self.loader();
+        let is_over = |shadow: &Arc<Shadow>| !shadow.is_as_said(&loader);
+        if self.witness.shadows.load().values().any(is_over) {
+            self.witness.shadows.rcu(|shadows| {
+                let left = shadows.iter().filter(|(_, shadow)| !is_over(shadow));
+                left.map(|(name, shadow)| (name.clone(), shadow.clone())).collect::<BTreeMap<_, _>>()
+            });
+            tracing::warn!("a component is tried no more: the configuration says something else of it now");
+        }
         let shadows = self.witness.shadows.load_full();
         let asked = shadows.values().map(|shadow| shadow.look(decided));
         futures_util::future::join_all(asked).await;

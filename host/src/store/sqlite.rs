@@ -104,6 +104,8 @@ fn prepare(mut connection: Connection, bytes_max: u64, migrations: &[&str]) -> R
     }
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // What is removed is not to be found in the file any more.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     // On macOS a plain sync leaves the last word to the drive; elsewhere this changes nothing.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))?;

@@ -23,8 +23,10 @@ guests::guest!(warm "beholds", |turn| {
     let said = conversation::messages(&turn.request_id, 0, 10).map_err(|error| error.code);
     let said = said.map(|all| all.into_iter().map(|it| it.text).collect::<Vec<_>>());
     Ok(Verdict::Reply(format!(
-        "{} {} {:?} {seen:?} {said:?}",
+        "{} {:?} {} {:?} {seen:?} {said:?}",
         clock::now(),
+        // As WASI has it, which other languages ask.
+        std::time::SystemTime::now(),
         clock::utc_offset(),
         random::bytes(8),
     )))

@@ -95,14 +95,16 @@ pub enum Skill {
     /// Try a component on live requests beside the skill that serves, and see where it decides otherwise
     ///
     /// It is asked about every turn that the skill of its name is asked about, after that one has answered. What it says
-    /// counts for nothing, and what it does has no effect: what it keeps, wishes and sends stays in the trial. Without
-    /// SOURCE, shows how the components do that are being tried. It ends with --stop, or with the gateway.
+    /// counts for nothing, and what it does has no effect: what it keeps, wishes and sends stays in the trial. Where it
+    /// asks models, they are really asked, unless there are guards. Without SOURCE, shows how the components do that are
+    /// being tried. It ends with --stop, or with the gateway.
     #[command(after_long_help = SHADOW_EXAMPLES)]
     Shadow(Shadow),
     /// Ask a component about turns that were recorded, and see where it decides otherwise than was decided
     ///
     /// It is given the time, the chance and the models of each turn; what it does has no effect. Turns are recorded unless
-    /// `recording.enabled` is false. Works with and without a running gateway; where none runs, no model can be asked.
+    /// `recording.enabled` is false. No model is asked: a skill that asks some may decide otherwise for that. Works with and
+    /// without a running gateway.
     #[command(after_long_help = REPLAY_EXAMPLES)]
     Replay(Replay),
     /// Say whose signatures count; without anything, list them

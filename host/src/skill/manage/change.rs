@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Looked, ManageError, Offer, granted};
-use crate::capability::Delegates;
 use crate::grant::Grant;
 use crate::id::SkillName;
 use crate::shelf::lock::{Entry, Lock};
@@ -17,7 +16,7 @@ use crate::shelf::{ChangeError, Digest, Shelf};
 use crate::skill::generation::{Active, Generation};
 use crate::skill::housekeeping::Alarm;
 use crate::skill::load::{Hook, Interfaces};
-use crate::skill::loader::File;
+use crate::skill::loader::{File, Purpose};
 use crate::skill::status::{Source, State, Status};
 use crate::skill::{OnFailure, Skills};
 
@@ -265,9 +264,9 @@ impl Skills {
         &self,
         offer: &Offer,
         lock: &Lock,
-        delegates: &Delegates,
+        purpose: Purpose<'_>,
     ) -> Result<(Looked, Active), ManageError> {
-        let config = self.loader().configured.get(offer.name.as_str()).cloned().unwrap_or_default();
+        let config = self.loader().said_of(&offer.name);
         let granted = granted(&config, offer, lock);
         let digest = Digest::of(&offer.wasm);
         let file = File {
@@ -276,7 +275,7 @@ impl Skills {
             wasm: Ok(offer.wasm.clone()),
             digest: Some(digest),
         };
-        let active = self.loader().load_with(file, Some(granted), config, delegates).await?;
+        let active = self.loader().load_with(file, Some(granted), config, purpose).await?;
         let imports: Vec<String> = active.imports.iter().map(ToString::to_string).collect();
         let subject = Subject {
             name: offer.name.as_str(),
