@@ -165,7 +165,7 @@ async fn nothing_is_recorded_where_nothing_is_to_be() {
     let config = desk.place.write("off.toml", "[recording]\nenabled = false\n");
     let order = ["skill", "replay", &component, "--name", "policy"];
     let off = desk.place.run("pointsman", &order, &[NOWHERE[0], ("POINTSMAN_CONFIG", &config)]).await;
-    assert!(off.code == Some(1) && off.err.contains("`recording.enabled`"), "{off:?}");
+    assert!(off.code == Some(1) && off.err.contains("recording.enabled = true"), "{off:?}");
     // What had been kept is gone with it.
     let tried = desk.json(&["skill", "replay", &component, "--name", "policy"]).await;
     assert_eq!(counts(&tried), [0; 5], "{tried}");

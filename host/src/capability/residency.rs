@@ -92,7 +92,7 @@ impl Sandbox {
                 return Err(Error::new(Code::Denied, message));
             }
             Some(id) => id.to_owned(),
-            None => return Err(Error::new(Code::NotFound, format!("no provider lists a model {model:?}"))),
+            None => model,
         };
         let wish = Wish {
             skill: self.identity.name.clone(),
