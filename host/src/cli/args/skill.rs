@@ -285,7 +285,7 @@ Examples:
   pointsman skill install ./tool-router.wasm
   pointsman skill install ./tool-router.wasm --grant models,residency
   pointsman skill install https://example.com/skills/weather.wasm --grant http=api.example.com
-  pointsman skill install oci://ghcr.io/acme/tool-router:1.2
+  pointsman skill install oci://registry.example.com/acme/tool-router:1.2
   pointsman skill install ./tool-router.wasm --yes          # what it asks for is denied, and it is used
 
 Works with and without a running gateway.";
@@ -313,14 +313,14 @@ Examples:
   pointsman skill upgrade tool-router                       # the version that waits serves
   pointsman skill upgrade tool-router --grant residency     # and is granted what it asks for
   pointsman skill upgrade tool-router ./tool-router-2.wasm
-  pointsman skill upgrade tool-router oci://ghcr.io/acme/tool-router:2.0";
+  pointsman skill upgrade tool-router oci://registry.example.com/acme/tool-router:2.0";
 
 const SIGN_EXAMPLES: &str = "\
 Examples:
   pointsman skill sign tool-router.wasm --key ~/.pointsman.key
 
 To a registry the signature goes as an annotation of the artifact:
-  oras push ghcr.io/acme/tool-router:1.2 --config config.json:application/vnd.wasm.config.v0+json \\
+  oras push registry.example.com/acme/tool-router:1.2 --config config.json:application/vnd.wasm.config.v0+json \\
     --annotation \"pointsman.skill.signature=$(cat tool-router.wasm.sig)\" tool-router.wasm:application/wasm
 
 Keep the key's file to yourself, and hand out the public key that is printed.";
