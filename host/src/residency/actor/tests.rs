@@ -464,13 +464,13 @@ async fn the_next_life_knows_what_was_due_and_what_models_there_are() {
 /// A disk that gives what is on it when it is let go.
 struct Slow {
     disk: Arc<InMemory>,
-    asked: tokio::sync::mpsc::UnboundedSender<()>,
+    asked: mpsc::Sender<()>,
     go: Mutex<std::sync::mpsc::Receiver<()>>,
 }
 
 impl Journal for Slow {
     fn load(&self, device: &str, providers: &[&str]) -> Kept {
-        self.asked.send(()).unwrap();
+        self.asked.blocking_send(()).unwrap();
         self.go.lock().unwrap().recv().unwrap();
         self.disk.load(device, providers)
     }
@@ -491,8 +491,8 @@ impl Journal for Slow {
 #[tokio::test]
 async fn whoever_asks_is_served_while_a_disk_is_read_for_what_is_new() {
     let fake = Fake::holding("a");
-    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
-    let (go, is_to_go) = std::sync::mpsc::channel();
+    let (asked, mut was_asked) = mpsc::channel(1);
+    let (go, is_to_go) = std::sync::mpsc::sync_channel(1);
     let disk = Arc::new(InMemory::default());
     let slow = Arc::new(Slow { disk: disk.clone(), asked, go: Mutex::new(is_to_go) });
     let device = |name: &str, journal: Arc<dyn Journal>| {
