@@ -238,9 +238,9 @@ impl Running {
         &self.gateway
     }
 
-    /// Reads the configuration again; what comes of it is logged.
-    pub async fn reload(&self) {
-        let _ = self.bell.ring().await;
+    /// Has the configuration read again, soon; what comes of it is logged.
+    pub fn reload(&self) {
+        self.bell.nudge();
     }
 
     /// Stops: no new connections, running answers end, the baseline is put back; all within `shutdown_timeout`.

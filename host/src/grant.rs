@@ -154,6 +154,18 @@ impl Grant {
         Self { capability, scope: Scope::Plain }
     }
 
+    /// Whoever has this may do all that the other one allows.
+    fn covers(&self, other: &Self) -> bool {
+        let usual = u64::try_from(KV_BYTES_USUAL).unwrap_or(u64::MAX);
+        let goes_as_far = match (&self.scope, &other.scope) {
+            (Scope::All, Scope::Plain | Scope::Models(_)) | (Scope::Plain, Scope::Models(_)) => true,
+            (Scope::Bytes(mine), Scope::Bytes(theirs)) => mine >= theirs,
+            (Scope::Bytes(mine), Scope::Plain) => *mine >= usual,
+            (mine, theirs) => mine == theirs,
+        };
+        self.capability == other.capability && goes_as_far
+    }
+
     /// A grant that is to be taken back: as it was written, or a bare interface for all of its grants, `http` too.
     pub fn parse_all_of(text: &str) -> Result<Self, ParseGrantError> {
         match Capability::from_name(text.trim()) {
@@ -257,6 +269,12 @@ impl Rights {
         rights
     }
 
+    /// Whatever these allow, those allow as well.
+    pub fn are_within(&self, those: &Self) -> bool {
+        let is_allowed = |grant: &Grant| those.effective.iter().any(|it| it.covers(grant));
+        self.effective.iter().all(is_allowed)
+    }
+
     /// The skill may use this interface.
     pub fn allow(&self, capability: Capability) -> bool {
         self.effective.iter().any(|grant| grant.capability == capability)
@@ -316,6 +334,36 @@ impl Rights {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rights_are_compared() {
+        let all = Capability::ALL;
+        let rights = |granted: &str| {
+            let granted: Vec<Grant> = granted.split_whitespace().map(|it| it.parse().unwrap()).collect();
+            Rights::effective(&all, Some(&granted))
+        };
+        for (less, more, is_within) in [
+            ("", "models", true),
+            ("models", "", false),
+            ("models kv", "kv models http=a.b", true),
+            ("models", "kv", false),
+            ("http=a.b", "http=b.c http=a.b", true),
+            ("http=a.b", "http=b.c", false),
+            ("residency", "residency=all", true),
+            ("residency=all", "residency", false),
+            ("residency=a*", "residency", true),
+            ("residency", "residency=a*", false),
+            ("inference=a*", "inference=b*", false),
+            ("kv=2MiB", "kv=3MiB", true),
+            ("kv=3MiB", "kv=2MiB", false),
+            ("kv", "kv=2MiB", true),
+            ("kv", "kv=2KiB", false),
+        ] {
+            assert_eq!(rights(less).are_within(&rights(more)), is_within, "{less:?} within {more:?}");
+        }
+        let unsaid = Rights::effective(&[Capability::Models, Capability::Kv], None);
+        assert!(rights("models").are_within(&unsaid) && !unsaid.are_within(&rights("models")));
+    }
 
     #[test]
     fn grants_parse() {

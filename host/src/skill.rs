@@ -45,7 +45,7 @@ pub use call::CallError;
 pub use chain::{Outcome, Step, StepResult};
 pub use command::{Answered, Command, CommandError};
 pub use compare::{Comparison, Difference};
-pub use configure::Kept;
+pub use configure::{Fate, Prepared, Unfit};
 pub use generation::{FAILURES_MAX, Generation};
 pub use guard::Narrowed;
 pub use housekeeping::{EventSender, Housekeeping};
@@ -59,7 +59,7 @@ pub use shadow::Tried;
 pub use status::{Source, State, Status};
 pub use verdict::VerdictError;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,6 +133,8 @@ pub struct Skills {
     current: Arc<ArcSwap<Generation>>,
     /// Those that are not asked, and why.
     resting: ArcSwap<BTreeMap<SkillName, Status>>,
+    /// Those that serve under conditions that are not in force any more, since they cannot under those that are.
+    behind: ArcSwap<BTreeSet<SkillName>>,
     /// Under the conditions in force; changed only by whoever makes a change.
     loader: ArcSwap<Loader>,
     /// One change at a time.
@@ -206,6 +208,7 @@ impl Skills {
         let skills = Arc::new(Self {
             current: current.clone(),
             resting: ArcSwap::default(),
+            behind: ArcSwap::default(),
             loader: ArcSwap::from_pointee(loader),
             changing: Arc::default(),
             events,

@@ -137,6 +137,15 @@ impl Upstream {
         Self { client, targets, hop }
     }
 
+    /// Servers of which nothing was known can be sent to from now on; where requests to all others go stays as it is.
+    pub fn introduce(&self, targets: &BTreeMap<String, Target>) {
+        let before = self.targets.load();
+        let mut configured = before.configured.clone();
+        let new = targets.iter().filter(|(name, _)| before.find(name).is_none());
+        configured.extend(new.map(|(name, target)| (name.clone(), target.clone())));
+        self.targets.store(Arc::new(Targets { configured, former: before.former.clone() }));
+    }
+
     /// Where requests go from now on; those that are under way go on as they were sent.
     pub fn reconfigure(&self, targets: BTreeMap<String, Target>) {
         let before = self.targets.load();
@@ -313,6 +322,14 @@ mod tests {
         let targets = |named: &[(&str, u16)]| -> BTreeMap<String, Target> {
             named.iter().map(|(name, port)| ((*name).to_owned(), at(*port))).collect()
         };
+        let upstream = Upstream::new(targets(&[("p", 1), ("q", 2)]), HeaderValue::from_static("me"));
+        let port = |name: &str| upstream.target(name).ok().and_then(|target| target.chat.port_u16());
+        upstream.introduce(&targets(&[("q", 3), ("r", 9)]));
+        let before = (port("p"), port("q"), port("r"));
+        assert_eq!(before, (Some(1), Some(2), Some(9)), "only who is new is known by introduction");
+        upstream.reconfigure(targets(&[("q", 3), ("r", 9)]));
+        upstream.introduce(&targets(&[("p", 8)]));
+        assert_eq!(port("p"), Some(1), "whoever is inside there still finds the way");
         let upstream = Upstream::new(targets(&[("p", 1), ("q", 2)]), HeaderValue::from_static("me"));
         let port = |name: &str| upstream.target(name).ok().and_then(|target| target.chat.port_u16());
         upstream.reconfigure(targets(&[("q", 3)]));

@@ -5,6 +5,7 @@
 
 mod file;
 mod rooms;
+mod skills;
 
 use std::time::Duration;
 
@@ -30,6 +31,14 @@ async fn admin(world: &World, method: reqwest::Method, path: &str) -> Value {
     let url = format!("{}/pointsman/v1/{path}", world.gateway.url());
     let request = world.http.request(method, url).bearer_auth(world.gateway.admin_token());
     request.send().await.unwrap().json().await.unwrap()
+}
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waiting = async { while !is_so().await {} };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: it never comes to that"));
 }
 
 /// Has the gateway take what is written, and waits until it has.

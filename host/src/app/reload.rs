@@ -5,9 +5,10 @@
 //! mended. What can fail is done before anything is changed, so that either all rooms get the new configuration or none;
 //! a skill that does not take its new settings keeps the old ones, alone.
 //!
-//! A file that is removed changes nothing either: an accident would otherwise take models and keys away. One that appears
-//! where one is looked for is used.
+//! A file that is removed changes nothing either, whatever else is found then: an accident would otherwise take models and keys
+//! away. One that appears where one is looked for is used.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::exchange::Gateway;
 use crate::ingress::entrance::Entrance;
 use crate::provider::ServerKind;
 use crate::residency::Actor;
-use crate::skill::Kept;
+use crate::skill::{Fate, Unfit};
 use crate::store::Store;
 
 /// How often the file is looked at. It counts when two looks have found it the same: one that is still being written waits.
@@ -80,6 +81,12 @@ struct Prepared {
 // === impl Bell ===
 
 impl Bell {
+    /// Has the configuration read again, and does not wait for it. Where many have asked already, it is read anyway.
+    pub(super) fn nudge(&self) {
+        let (answer, _) = oneshot::channel();
+        let _ = self.asking.try_send(answer);
+    }
+
     /// Reads the configuration again, now; none where the gateway is stopping.
     pub(super) async fn ring(&self) -> Option<view::Reloaded> {
         let (answer, reloaded) = oneshot::channel();
@@ -169,9 +176,9 @@ impl Watch {
 
     /// Everything that can fail.
     fn prepare(&self, origin: &Origin, sight: &Sight) -> Result<Prepared, Errors> {
-        if let (Sight::Nothing, Some(file)) = (sight, &self.config.file) {
-            let message =
-                "is not there any more; what it said stays in force until there is a file or the next start";
+        if let Some(file) = &self.config.file
+            && let Some(message) = gone(file, sight)
+        {
             return Err(Errors { file: Some(file.clone()), problems: vec![whole(message)] });
         }
         let (config, change) = self.config.followed_by(origin.read(sight)?)?;
@@ -184,22 +191,25 @@ impl Watch {
         Ok(Prepared { config, change, servers, targets })
     }
 
-    /// Gives each room what is its own.
+    /// Gives each room what is its own. Who guards is asked before what is to be guarded is there, and where requests go
+    /// changes once it is known whose models are where.
     async fn give(&mut self, prepared: Prepared) -> view::Reloaded {
         let Prepared { config, change, servers, targets } = prepared;
         let Rooms { gateway, entrance, store, tasks } = &self.rooms;
-        // Whoever is granted a model must find its server: it is known there first.
-        gateway.upstream.reconfigure(targets);
+        // What takes long comes before anything is changed.
+        let skills = gateway.skills.prepare(config.skills.limits.clone(), config.skills.skills.clone()).await;
+        gateway.skills.record_within(config.skills.recording);
+        let unfit = gateway.skills.put_in_force(skills);
+        // Whoever is granted a model must find its server: who is new is known there first.
+        gateway.upstream.introduce(&targets);
         gateway.settings.store(Arc::new(super::settings(&config)));
         super::picks::locked(&gateway.sessions).reconfigure(config.sessions);
         entrance.reconfigure(config.ingress.clone());
         let devices = servers.devices(&config, store);
         let owners = gateway.residency.reconfigure(devices, config.aliases.clone()).await;
         look_after(tasks, owners);
-        gateway.skills.record_within(config.skills.recording);
-        let kept =
-            gateway.skills.reconfigure(config.skills.limits.clone(), config.skills.skills.clone()).await;
-        let problems: Vec<Problem> = kept.into_iter().map(unchanged).collect();
+        gateway.upstream.reconfigure(targets);
+        let problems: Vec<Problem> = unfit.into_iter().map(unusable).collect();
         for problem in &problems {
             tracing::error!("the configuration is taken, but for this: {}", told(problem));
         }
@@ -253,19 +263,36 @@ async fn look(origin: &Origin) -> Sight {
     looked.unwrap_or(Sight::Nothing)
 }
 
+/// What is wrong where the file in force is gone: another one that is found in its place is not what anybody chose.
+fn gone(file: &Path, sight: &Sight) -> Option<String> {
+    let stays = "what it said stays in force until it is there again or the next start";
+    match sight {
+        Sight::Nothing => Some(format!("is not there any more; {stays}")),
+        Sight::Written { path, .. } | Sight::Unreadable { path, .. } if path != file && !file.exists() => {
+            Some(format!("is not there any more; {stays}, which takes {}", path.display()))
+        }
+        Sight::Written { .. } | Sight::Unreadable { .. } => None,
+    }
+}
+
 /// Something wrong with the file as a whole.
 fn whole(message: impl Into<String>) -> Problem {
     Problem { key: None, message: message.into() }
 }
 
-/// A skill that goes on as it was.
-fn unchanged(kept: Kept) -> Problem {
-    match kept.skill {
+/// A skill that cannot be used as the user says now.
+fn unusable(unfit: Unfit) -> Problem {
+    let Unfit { skill, reason, fate } = unfit;
+    let fate = match fate {
+        Fate::GoesOn => "goes on as before",
+        Fate::Rests => "is not asked any more",
+    };
+    match skill {
         Some(skill) => Problem {
             key: Some(format!("skills.{skill}")),
-            message: format!("the skill goes on as before, since with this it {}", kept.reason),
+            message: format!("the skill {fate}, since with this it {reason}"),
         },
-        None => Problem { key: None, message: format!("skills go on as before: {}", kept.reason) },
+        None => Problem { key: None, message: format!("skills go on as before: {reason}") },
     }
 }
 

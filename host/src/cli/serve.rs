@@ -22,7 +22,7 @@ pub(super) async fn run(global: &Global, serve: Serve) -> anyhow::Result<Success
     let name = loop {
         match signals.next().await {
             Signal::Stop(name) => break name,
-            Signal::Reload => running.reload().await,
+            Signal::Reload => running.reload(),
         }
     };
     tracing::info!("{name}: stopping; running answers are finished first (again to stop at once)");

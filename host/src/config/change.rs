@@ -35,7 +35,7 @@ impl Config {
                 self.listen
             );
             let problem = Problem { key: Some("keys".to_owned()), message };
-            return Err(Errors { file: next.file, problems: vec![problem] });
+            return Err(Errors { problems: vec![problem.with_line(next.text())], file: next.file });
         }
         let (before, after) = (self.written(), next.written());
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -50,9 +50,14 @@ impl Config {
 
     /// What the file says, value by value.
     fn written(&self) -> BTreeMap<String, Secret> {
+        parse::leaves(self.text())
+    }
+
+    /// The file's text; empty where there is none.
+    fn text(&self) -> &str {
         match self.source.as_ref().map(|source| &source.sight) {
-            Some(Sight::Written { text, .. }) => parse::leaves(text.reveal()),
-            Some(Sight::Nothing | Sight::Unreadable { .. }) | None => BTreeMap::new(),
+            Some(Sight::Written { text, .. }) => text.reveal(),
+            Some(Sight::Nothing | Sight::Unreadable { .. }) | None => "",
         }
     }
 }

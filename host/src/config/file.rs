@@ -262,6 +262,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_key_in_the_wrong_place_is_not_told() {
+        for (text, key, message) in [
+            ("keys = \"sk-secret, expected x\"", "keys", "not what belongs here, which is a map (line 1)"),
+            ("[providers]\nlmstudio = \"sk-secret\"", "providers.lmstudio", "(line 2)"),
+            ("providers = [\"sk-secret\"]", "providers", "(line 1)"),
+            ("[keys]\nlaptop = [\"sk-secret\"]", "keys.laptop", "(line 2)"),
+            ("[providers.a]\nlocal = \"sk-secret\"", "providers.a.local", "a boolean (line 2)"),
+        ] {
+            let [(wrong, told)] = &problems(text)[..] else { panic!("{text}") };
+            assert_eq!(wrong, key);
+            assert!(told.ends_with(message) && !told.contains("sk-"), "{text}: {told}");
+        }
+    }
+
+    #[test]
     fn every_wrong_key_is_named_with_its_line() {
         let text = r#"
 listen = 8484

@@ -35,7 +35,8 @@ impl File {
             let line = line_of(places.get_ref(), &path).map(|at| position(text, at).0);
             let place = line.map(|line| format!(" (line {line})")).unwrap_or_default();
             let key = (!path.is_empty()).then(|| written(&path));
-            problems.push(Problem { key, message: format!("{}{place}", error.inner().message()) });
+            problems
+                .push(Problem { key, message: format!("{}{place}", told(&path, error.inner().message())) });
             if !forget(&mut table, &path) {
                 break;
             }
@@ -56,6 +57,19 @@ fn step(segment: &Segment) -> Option<Step> {
         Segment::Map { key } => Some(Step::Key(key.clone())),
         Segment::Seq { index } => Some(Step::Index(*index)),
         Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// What is wrong with the value. Where it may be a key of somebody, put in the wrong place, only what belongs there is said.
+fn told(path: &[Step], message: &str) -> String {
+    let may_be_secret =
+        matches!(path.first(), Some(Step::Key(table)) if table == "keys" || table == "providers");
+    let shows_it = message.starts_with("invalid type") || message.starts_with("invalid value");
+    match message.rsplit_once(", expected ") {
+        _ if !may_be_secret || !shows_it => message.to_owned(),
+        // The value stands before it, whatever is in the value.
+        Some((_, expected)) => format!("not what belongs here, which is {expected}"),
+        None => "not what belongs here".to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
@@ -53,7 +53,13 @@ struct Parts {
     order: Vec<String>,
     shown: HashMap<String, Arc<Shown>>,
     aliases: Vec<(String, String)>,
+    /// A new arrangement is being made, and is not shown before it is.
+    is_still: bool,
 }
+
+/// While it is there, what is shown does not change.
+#[must_use = "what happens is shown again when this is dropped"]
+pub(super) struct Still(Arc<Public>);
 
 /// What one device shows.
 #[derive(Default)]
@@ -83,10 +89,26 @@ impl Public {
 
     /// These devices are shown from now on, in this order, and these names for their models.
     pub(super) fn arrange(&self, order: Vec<String>, aliases: Vec<(String, String)>) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.parts();
         parts.shown.retain(|device, _| order.contains(device));
         (parts.order, parts.aliases) = (order, aliases);
-        self.snapshot.store(Arc::new(parts.merged()));
+        self.show(&parts);
+    }
+
+    /// What is shown stays as it is until this is dropped: nobody sees half of a new arrangement.
+    pub(super) fn hold_still(self: &Arc<Self>) -> Still {
+        self.parts().is_still = true;
+        Still(self.clone())
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, parts: &Parts) {
+        if !parts.is_still {
+            self.snapshot.store(Arc::new(parts.merged()));
+        }
     }
 
     pub(super) fn part(self: &Arc<Self>, device: &str) -> Part {
@@ -104,6 +126,16 @@ impl Public {
 
     pub(super) fn next_ticket(&self) -> Ticket {
         Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+// === impl Still ===
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        let mut parts = self.0.parts();
+        parts.is_still = false;
+        self.0.show(&parts);
     }
 }
 
@@ -148,9 +180,9 @@ impl Part {
                 .map(|it| (it.name.to_string(), it.model.to_string()))
                 .collect(),
         };
-        let mut parts = self.public.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.public.parts();
         parts.shown.insert(self.device.clone(), Arc::new(shown));
-        self.public.snapshot.store(Arc::new(parts.merged()));
+        self.public.show(&parts);
     }
 
     /// Tells whoever listens; nobody has to.

@@ -119,8 +119,7 @@ impl Loader {
         if self.is_off(&file.name, lock) {
             return Err(Box::new(Status::resting(file.name, State::Disabled, file.source)));
         }
-        let granted = entry.and_then(|entry| entry.granted());
-        let grants = grants(&config, granted, &file.source);
+        let grants = self.granted(&file.name, &file.source, lock);
         let (name, source, wasm) = (file.name.clone(), file.source.clone(), file.wasm.as_ref().ok().cloned());
         let error = match self.load_with(file, grants, config, Purpose::Service).await {
             Ok(active) => return Ok(active),
@@ -138,6 +137,17 @@ impl Loader {
         let written =
             || entry.and_then(|it| it.active_version()).map(|it| Interfaces::hooks_named(&it.hooks));
         Err(Box::new(Status { hooks: read.or_else(written).unwrap_or_default(), ..failed }))
+    }
+
+    /// What the user grants a skill that is from there; none where that is all that it imports.
+    pub(super) fn granted(&self, name: &SkillName, source: &Source, lock: &Lock) -> Option<Vec<Grant>> {
+        let configured = self.configured.get(name.as_str()).and_then(|config| config.grants.clone());
+        let granted = lock.entry(name).and_then(|entry| entry.granted());
+        // As configured, else as granted by hand, else what goes without saying.
+        configured.or(granted).or_else(|| match source {
+            Source::Bundled => None,
+            Source::File(_) | Source::Installed(_) => Some(Vec::new()),
+        })
     }
 
     /// The user has switched it off, in the configuration or by hand.
@@ -214,16 +224,5 @@ impl Loader {
                 tracing::warn!("`[skills.{name}]` names no skill that is installed");
             }
         }
-    }
-}
-
-/// What the user grants: as configured, else as granted by hand, else what goes without saying.
-fn grants(config: &SkillConfig, granted: Option<Vec<Grant>>, source: &Source) -> Option<Vec<Grant>> {
-    match (&config.grants, granted, source) {
-        (Some(configured), ..) => Some(configured.clone()),
-        (None, Some(granted), _) => Some(granted),
-        // All that it imports.
-        (None, None, Source::Bundled) => None,
-        (None, None, Source::File(_) | Source::Installed(_)) => Some(Vec::new()),
     }
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lmstudio_emulator::Emulator;
 use lmstudio_emulator::Fault;
 use lmstudio_emulator::fault::{Kind, Route};
+use pointsman::residency::{ProviderState, Report};
 use pointsman_tests::guests::guest;
 use pointsman_tests::world::{CONTEXT, GENERAL, GENERAL_ID, OTHER, VISION, World, beside, lmstudio, says};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{admin, nothing_was_unloaded, reload, take, write};
+use super::{PATIENCE, admin, nothing_was_unloaded, reload, take, until, write};
 
 /// Ids of the models that clients are told of, without `auto`.
 async fn listed(world: &World) -> Vec<String> {
@@ -103,9 +104,8 @@ async fn servers_come_and_go_while_their_requests_run() {
     let spare = |device: &str| format!("[providers.spare]\nurl = \"{}\"\n{device}", second.url());
     take(&world, &spare("")).await;
     let shows = async |name: &str, is_shown: bool| {
-        while listed(&world).await.iter().any(|id| id.starts_with(name)) != is_shown {
-            tokio::task::yield_now().await;
-        }
+        let is_so = async || listed(&world).await.iter().any(|id| id.starts_with(name)) == is_shown;
+        until("the list of models", is_so).await;
     };
     shows("spare/", true).await;
     second.faults([Fault::once(Kind::Stall { after_chunks: 2 }).on(Route::Chat).named("gate")]);
@@ -136,9 +136,15 @@ async fn a_server_gets_the_key_that_is_configured_now() {
     let world = World::configured(lmstudio(), "").await;
     let spare = |key: &str| format!("[providers.spare]\nurl = \"{}\"\nkey = \"{key}\"\n", second.url());
     take(&world, &spare("wrong")).await;
+    let is_down = |report: &Report| {
+        let spare = report.providers.iter().find(|it| it.name == "spare");
+        matches!(spare.map(|it| &it.state), Some(ProviderState::Down(reason)) if reason.starts_with("not authorised"))
+    };
+    tokio::time::timeout(PATIENCE, world.residency(is_down)).await.expect("the wrong key is refused");
     assert!(!listed(&world).await.iter().any(|id| id.starts_with("spare/")));
     take(&world, &spare("right")).await;
-    while world.ask("s", &asks(&format!("spare/{GENERAL}"))).await.status != 200 {}
+    let is_served = async || world.ask("s", &asks(&format!("spare/{GENERAL}"))).await.status == 200;
+    until("the right key", is_served).await;
     let last = second.requests().pop().unwrap();
     assert_eq!(last.header("authorization"), Some("Bearer right"));
 }

@@ -147,5 +147,7 @@ fn who_listens_to_others_keeps_asking_for_keys() {
     let open = read("listen = \"0.0.0.0:1\"\n[keys]\na = \"1\"");
     let errors = open.followed_by(read("listen = \"127.0.0.1:1\"")).unwrap_err();
     assert_eq!(errors.problems[0].key.as_deref(), Some("keys"));
+    let errors = open.followed_by(read("listen = \"127.0.0.1:1\"\n[keys]")).unwrap_err();
+    assert!(errors.problems[0].message.ends_with("(line 2)"), "{errors}");
     assert!(open.followed_by(read("listen = \"127.0.0.1:1\"\n[keys]\nb = \"1\"")).is_ok());
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 
 use super::Problems;
 use crate::config::Provider;
@@ -68,12 +68,23 @@ fn provider(
     let is_lmstudio = kind == Some(ServerKind::LmStudio) || (kind.is_none() && is_local(&root));
     let token = || env.lm_api_token.clone().filter(|_| is_lmstudio);
     let is_local = written.local.unwrap_or_else(|| is_local(&root));
+    let keys = [
+        (format!("{path}.key"), written.key.clone()),
+        (env::OPENAI_API_KEY.to_owned(), openai_key()),
+        (env::LM_API_TOKEN.to_owned(), token()),
+    ];
+    let key = keys.into_iter().find_map(|(from, key)| Some((from, key?)));
+    if let Some((from, key)) = &key
+        && HeaderValue::from_bytes(key.reveal().as_bytes()).is_err()
+    {
+        problems.add(from, "it has a character that no header can have, as a line break");
+    }
     Provider {
         kind,
         locality: if is_local { Locality::Local } else { Locality::Remote },
         device: written.device.clone().unwrap_or_else(|| device(name, &root)),
         url: root,
-        key: written.key.clone().or_else(openai_key).or_else(token),
+        key: key.map(|(_, key)| key),
         mode: written.residency,
     }
 }
@@ -270,6 +281,20 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(devices(&providers), ["local", "box", "cloud", "unknown"]);
+    }
+
+    #[test]
+    fn a_key_is_one_that_a_header_can_have() {
+        let problems = |text: &str, env: &Env| {
+            let file: File = toml::from_str(text).unwrap();
+            let problems = resolve(file, env, &Overrides::default(), None).unwrap_err();
+            assert!(problems.iter().all(|it| !it.message.contains("sec")), "{problems:?}");
+            problems.into_iter().map(|it| it.key.unwrap()).collect::<Vec<_>>()
+        };
+        let written = "[providers.lmstudio]\nkey = \"sec\\nret\"";
+        assert_eq!(problems(written, &Env::default()), ["providers.lmstudio.key"]);
+        let env = Env { lm_api_token: Some(Secret::new("sec\nret")), ..Env::default() };
+        assert_eq!(problems("", &env), ["LM_API_TOKEN"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::id::{InstanceId, RequestId};
 use crate::model::Kind;
 use crate::provider::{Answer, Control, Listed, LoadRequest, Loaded, Readiness, Resident, Settings};
 use crate::residency::{
-    Action, End, InMemory, Phase, Reason, Residency, TurnAfter, WhenAnswered, Whose, Wisher,
+    Action, End, InMemory, Kept, Phase, Reason, Residency, Synced, TurnAfter, WhenAnswered, Whose, Wisher,
 };
 use crate::turn::verdict::{Afterwards, Swap};
 
@@ -459,4 +459,73 @@ async fn the_next_life_knows_what_was_due_and_what_models_there_are() {
     futures_util::future::join(owner.run(), scenario).await;
     assert_eq!(fake.calls(), ["unload b", "load a"]);
     assert_eq!(fake.resident(), ["a"]);
+}
+
+/// A disk that gives what is on it when it is let go.
+struct Slow {
+    disk: Arc<InMemory>,
+    asked: mpsc::Sender<()>,
+    go: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Journal for Slow {
+    fn load(&self, device: &str, providers: &[&str]) -> Kept {
+        self.asked.blocking_send(()).unwrap();
+        self.go.lock().unwrap().recv().unwrap();
+        self.disk.load(device, providers)
+    }
+
+    fn write(&self, device: &str, record: &Record) {
+        self.disk.write(device, record);
+    }
+
+    fn write_synced(&self, device: &str, record: &Record) -> Synced {
+        self.disk.write_synced(device, record)
+    }
+
+    fn write_models(&self, provider: &str, models: &[KnownModel]) {
+        self.disk.write_models(provider, models);
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_is_served_while_a_disk_is_read_for_what_is_new() {
+    let fake = Fake::holding("a");
+    let (asked, mut was_asked) = mpsc::channel(1);
+    let (go, is_to_go) = std::sync::mpsc::sync_channel(1);
+    let disk = Arc::new(InMemory::default());
+    let slow = Arc::new(Slow { disk: disk.clone(), asked, go: Mutex::new(is_to_go) });
+    let device = |name: &str, journal: Arc<dyn Journal>| {
+        let (name, config) = (name.to_owned(), Config::default());
+        vec![Device { name, config, providers: vec![fake.clone()], journal }]
+    };
+    let before = device("local", disk);
+    let (residency, mut owners) = Residency::new(before, Vec::new());
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(owners.remove(0).run());
+    residency.acquire(claim("a", Purpose::Plain)).await.unwrap().finish(DONE);
+    // What is on `local` is on a device of another name from now on.
+    let after = device("far", slow);
+    let asking = residency.clone();
+    running.spawn(async move {
+        for owner in asking.reconfigure(after, Vec::new()).await {
+            owner.run().await;
+        }
+    });
+    // Nothing is to be seen of it while the disk is read.
+    was_asked.recv().await.unwrap();
+    for _ in 0..3 {
+        assert!(residency.directory().get(&ModelId::of("p", "a")).is_some());
+        residency.acquire(claim("a", Purpose::Plain)).await.unwrap().finish(DONE);
+    }
+    go.send(()).unwrap();
+    let is_there = || async {
+        let report = residency.report().await.unwrap();
+        report.providers.iter().any(|it| (&*it.name, &*it.device) == ("p", "far"))
+    };
+    while !is_there().await {
+        assert!(residency.directory().get(&ModelId::of("p", "a")).is_some(), "it is never gone");
+        tokio::task::yield_now().await;
+    }
+    residency.acquire(claim("a", Purpose::Plain)).await.unwrap().finish(DONE);
 }

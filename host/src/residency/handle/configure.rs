@@ -4,14 +4,23 @@
 //! Owners are told before newcomers are sent to them, so that whoever asks by the new arrangement finds it in force. Who asked
 //! by the old one, and is told that the model is not known there, asks again (`Residency::ask`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use super::{Actor, Desk, Device, Message, Residency};
 use crate::residency::actor::Arrangement;
-use crate::residency::record::{Kept, KnownModel};
+use crate::residency::record::Kept;
+
+/// A device as it is to be, with all that a disk has to be asked for.
+struct Plan {
+    device: Device,
+    /// Its owner until now.
+    before: Option<Desk>,
+    /// What was kept of the providers that are new there; of all, where the device itself is new.
+    kept: Kept,
+}
 
 // === impl Residency ===
 
@@ -19,34 +28,28 @@ impl Residency {
     /// From now on there are these devices with these providers, and these aliases. A provider that is the same value as
     /// before goes on as it was. Nothing is unloaded for it, and nobody who waits is sent away. Gives the owners of new
     /// devices, whose `run` must be spawned each.
+    ///
+    /// The disk is read before anything changes; from then on, what is shown of the models stands still until all owners
+    /// have taken in what is new.
     pub async fn reconfigure(&self, devices: Vec<Device>, aliases: Vec<(String, String)>) -> Vec<Actor> {
         let alone = self.0.configuring.lock().await;
         let before = self.desks();
-        self.0.public.arrange(devices.iter().map(|device| device.name.clone()).collect(), aliases);
+        let order = devices.iter().map(|device| device.name.clone()).collect();
+        let plans = join_all(devices.into_iter().map(|device| planned(&before, device))).await;
+        let still = self.0.public.hold_still();
         let (mut desks, mut actors, mut told) = (Vec::new(), Vec::new(), Vec::new());
-        for device in devices {
-            let known = before.iter().find(|desk| desk.device == device.name);
-            match known.filter(|desk| !desk.mailbox.is_closed()) {
-                Some(desk) => {
-                    let (desk, taken) = desk.configured(&device).await;
-                    told.push((desks.len(), device, taken));
-                    desks.push(desk);
-                }
-                None => {
-                    let (desk, actor) = self.opened(device).await;
-                    desks.push(desk);
-                    actors.push(actor);
-                }
-            }
+        for Plan { device, before, kept } in plans {
+            let Some(before) = before else {
+                let (desk, actor) = Desk::open(&self.0.public, device, kept);
+                desks.push(desk);
+                actors.push(actor);
+                continue;
+            };
+            let (desk, taken) = before.configured(&device, kept).await;
+            told.push((desks.len(), device, taken));
+            desks.push(desk);
         }
-        let is_gone = |desk: &&Desk| {
-            !desk.mailbox.is_closed() && !desks.iter().any(|it: &Desk| it.device == desk.device)
-        };
-        let gone: Vec<Desk> = before
-            .iter()
-            .filter(is_gone)
-            .map(|desk| Desk { providers: Vec::new(), ..desk.clone() })
-            .collect();
+        let gone = leaving(&before, &desks);
         for desk in &gone {
             // An owner that has ended has left.
             let _ = desk.mailbox.send(Message::Leave).await;
@@ -55,35 +58,47 @@ impl Residency {
         for (at, device, taken) in told {
             // It may have ended in this moment, with the last of those who had left it.
             if taken.await.is_err() {
-                let (desk, actor) = self.opened(device).await;
+                let names = device.providers.iter().map(|provider| provider.name().to_owned()).collect();
+                let kept = kept(&device, names).await;
+                let (desk, actor) = Desk::open(&self.0.public, device, kept);
                 actors.push(actor);
                 desks.splice(at..=at, [desk]);
             }
         }
         self.0.desks.store(Arc::new(desks.into_iter().chain(gone).collect()));
+        self.0.public.arrange(order, aliases);
+        drop(still);
         drop(alone);
         actors
     }
+}
 
-    async fn opened(&self, device: Device) -> (Desk, Actor) {
-        let names = device.providers.iter().map(|provider| provider.name().to_owned()).collect();
-        let kept = kept(&device, names).await;
-        Desk::open(&self.0.public, device, kept)
-    }
+/// What is to become of the device.
+async fn planned(before: &[Desk], device: Device) -> Plan {
+    let before = before.iter().find(|desk| desk.device == device.name && !desk.mailbox.is_closed());
+    let is_new = |name: &String| before.is_none_or(|desk| !desk.providers.contains(name));
+    let names: Vec<String> = device.providers.iter().map(|provider| provider.name().to_owned()).collect();
+    let new: Vec<String> = names.into_iter().filter(is_new).collect();
+    let kept = if new.is_empty() { Kept::default() } else { kept(&device, new).await };
+    Plan { before: before.cloned(), device, kept }
+}
+
+/// Owners of devices that are not configured any more.
+fn leaving(before: &[Desk], desks: &[Desk]) -> Vec<Desk> {
+    let stays = |desk: &Desk| desks.iter().any(|it| it.device == desk.device);
+    let gone = before.iter().filter(|desk| !desk.mailbox.is_closed() && !stays(desk));
+    gone.map(|desk| Desk { providers: Vec::new(), ..desk.clone() }).collect()
 }
 
 // === impl Desk ===
 
 impl Desk {
     /// Tells the owner, who answers when it has taken it in.
-    async fn configured(&self, device: &Device) -> (Self, oneshot::Receiver<()>) {
-        let providers: Vec<String> = device.providers.iter().map(|it| it.name().to_owned()).collect();
-        let new: Vec<String> = providers.iter().filter(|it| !self.providers.contains(it)).cloned().collect();
-        let known: BTreeMap<String, Vec<KnownModel>> =
-            if new.is_empty() { BTreeMap::new() } else { kept(device, new).await.models };
+    async fn configured(&self, device: &Device, kept: Kept) -> (Self, oneshot::Receiver<()>) {
+        let providers = device.providers.iter().map(|it| it.name().to_owned()).collect();
         let (answer, taken) = oneshot::channel();
         let (config, clients) = (device.config.clone(), device.providers.clone());
-        let arrangement = Box::new(Arrangement { config, providers: clients, known });
+        let arrangement = Box::new(Arrangement { config, providers: clients, known: kept.models });
         // Where it has ended, so has the answer.
         let _ = self.mailbox.send(Message::Configure(arrangement, answer)).await;
         (Self { providers, ..self.clone() }, taken)

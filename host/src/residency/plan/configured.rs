@@ -7,9 +7,11 @@
 //!
 //! Whether models are counted or weighed changes only while no swap is under way, since a swap relies on the room of its lane.
 
-use super::memory::Known;
+use super::memory::{Known, Owner, State};
 use super::pace::Pace;
+use super::room::Lane;
 use super::server::{LinkState, ProviderIndex, Server};
+use super::swap::Step;
 use super::{Asked, Effect, Notice, Planner};
 use crate::id::ModelId;
 use crate::residency::config::Config;
@@ -75,7 +77,8 @@ impl Planner {
     fn admit(&mut self, place: &Place) {
         let provider = ProviderIndex(self.servers_ever);
         self.servers_ever += 1;
-        self.servers.push(Server::new(provider, &place.name, self.now));
+        let server = Server::new(provider, &place.name, self.now);
+        self.servers.push(Server { is_newcomer: true, ..server });
         self.take_known(provider, &place.known);
     }
 
@@ -105,13 +108,61 @@ impl Planner {
             return;
         }
         (link.state, link.listed) = (LinkState::Unknown, None);
-        let is_ours = !self.looks_after_itself(provider);
-        for held in self.instances.iter_mut().filter(|(key, _)| is_ours && key.provider == provider) {
-            (held.1.doubted, held.1.lag_until) = (Some(since), now);
+        self.is_another_server_now(provider, since);
+    }
+
+    /// Nothing there is ours: what shows under a name that is known, somebody else has loaded. Whoever is inside an instance
+    /// of the server before is counted on.
+    fn is_another_server_now(&mut self, provider: ProviderIndex, since: Asked) {
+        let now = self.now;
+        if let Some(server) = self.server_mut(provider) {
+            server.is_newcomer = true;
         }
         for lane in self.lanes() {
+            self.let_go(*lane, provider);
             self.swap_on_outage(*lane, provider);
         }
+        let is_ours = !self.looks_after_itself(provider);
+        for (_, held) in self.instances.iter_mut().filter(|(key, _)| key.provider == provider) {
+            held.owner = Owner::SomeoneElse;
+            (held.spared_until, held.ttl, held.lapse) = (None, None, None);
+            if is_ours {
+                (held.doubted, held.lag_until) = (Some(since), now);
+            }
+        }
+        self.forget_what_was_sent(provider);
+    }
+
+    /// A load or an unload that was sent to the server before is none of this one's business. Those who wait for what it was
+    /// for go on waiting.
+    fn let_go(&mut self, lane: Lane, provider: ProviderIndex) {
+        let Some(swap) = self.lane_mut(lane).swap.take() else { return };
+        let goals = swap.goal.model().and_then(|model| self.provider_of(model));
+        let is_sent = match swap.step {
+            Step::Loading(_) => goals == Some(provider),
+            Step::Unloading => swap.victims.iter().any(|key| key.provider == provider),
+            Step::Draining { .. } | Step::Recording(_) | Step::Confirming { .. } | Step::Searching { .. } => {
+                false
+            }
+        };
+        if is_sent {
+            self.reopen_unsent(&swap.victims);
+        } else {
+            self.lane_mut(lane).swap = Some(swap);
+        }
+        for (_, held) in self.instances.iter_mut().filter(|(key, _)| key.provider == provider) {
+            if held.state == State::Unloading {
+                (held.state, held.closing) = (State::Ready, false);
+            }
+        }
+    }
+
+    /// What was loaded and unloaded there does not explain what it shows.
+    fn forget_what_was_sent(&mut self, provider: ProviderIndex) {
+        let Some(name) = self.server(provider).map(|server| server.name.clone()) else { return };
+        self.tombs.retain(|key, _| key.provider != provider);
+        self.orphans.retain(|model, _| model.provider() != name);
+        self.await_no_more_of(provider);
     }
 
     /// Models are counted, or weighed, as configured, once no swap relies on how they were.
@@ -149,11 +200,9 @@ impl Planner {
         let due: Vec<ModelId> = self.baseline.iter().map(|due| due.model.clone()).filter(is_its).collect();
         due.iter().for_each(|model| self.baseline.remove(model));
         self.instances.retain(|key, _| key.provider != provider);
-        self.tombs.retain(|key, _| key.provider != provider);
         self.models.retain(|model, _| !is_its(model));
-        self.orphans.retain(|model, _| !is_its(model));
         self.pins.retain(|(model, _)| !is_its(model));
-        self.await_no_more_of(provider);
+        self.forget_what_was_sent(provider);
         self.servers.retain(|server| server.index != provider);
         (self.published_is_stale, self.changed) = (true, true);
     }

@@ -157,11 +157,13 @@ impl Planner {
         })
     }
 
-    /// Another server has taken this one's place: what the life before left there will not show.
+    /// Another server has taken this one's place: what the life before left there will not show, and what shows is not that.
     pub(super) fn await_no_more_of(&mut self, provider: ProviderIndex) {
         let name = self.server(provider).map(|server| server.name.clone()).unwrap_or_default();
         if let Some(found) = &mut self.durable.found {
             found.awaited.retain(|model| model.provider() != name);
+            found.ours.retain(|(model, _)| model.provider() != name);
+            found.going.retain(|(model, _)| model.provider() != name);
         }
     }
 

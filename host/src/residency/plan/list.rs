@@ -168,6 +168,9 @@ impl Planner {
     fn on_good_list(&mut self, provider: ProviderIndex, asked: Asked, control: Control, listed: Vec<Listed>) {
         let now = self.now;
         self.set_control(provider, control);
+        if let Some(server) = self.server_mut(provider) {
+            server.is_newcomer = false;
+        }
         let Some(link) = self.link_mut(provider) else { return };
         let before = std::mem::replace(&mut link.state, LinkState::Up);
         let is_first = link.listed.is_none();

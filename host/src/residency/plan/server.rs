@@ -34,6 +34,8 @@ pub(super) struct Server {
     pub(super) order: Vec<ModelId>,
     /// What it holds in memory, where it looks after that itself and says so.
     pub(super) holds: Vec<ModelId>,
+    /// It was not there at the start, and has not answered yet.
+    pub(super) is_newcomer: bool,
     /// It is not configured any more: whoever waits for it or is inside is the last.
     pub(super) leaves: bool,
 }
@@ -84,6 +86,7 @@ impl Server {
             control: Control::Full,
             order: Vec::new(),
             holds: Vec::new(),
+            is_newcomer: false,
             leaves: false,
         }
     }
@@ -154,9 +157,18 @@ impl Planner {
         self.link_of(model) == Some(&LinkState::Up)
     }
 
-    /// Of every provider it is known whether it answers, and what of those that do is in memory.
+    /// Of every provider it is known whether it answers, and what of those that do is in memory. Nobody waits for a
+    /// newcomer that did not answer at once.
     pub(super) fn knows_all(&self) -> bool {
-        self.servers.iter().all(|server| server.link.state != LinkState::Unknown)
+        self.servers
+            .iter()
+            .all(|server| server.link.state != LinkState::Unknown || self.is_silent_newcomer(server))
+    }
+
+    /// It came while others are served, was asked in vain, and nothing of it is known to be in memory.
+    fn is_silent_newcomer(&self, server: &Server) -> bool {
+        let has_any = || self.instances.keys().any(|key| key.provider == server.index);
+        server.is_newcomer && server.link.failures > 0 && !has_any()
     }
 
     /// Some provider answers.

@@ -316,7 +316,7 @@ impl Planner {
     }
 
     /// Victims whose unload was not sent stay; the others are told when their own answers come.
-    fn reopen_unsent(&mut self, victims: &[InstanceKey]) {
+    pub(super) fn reopen_unsent(&mut self, victims: &[InstanceKey]) {
         let unsent =
             |key: &&InstanceKey| self.instances.get(*key).is_some_and(|held| held.state != State::Unloading);
         let unsent: Vec<InstanceKey> = victims.iter().filter(unsent).cloned().collect();

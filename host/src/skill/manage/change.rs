@@ -204,7 +204,9 @@ impl Skills {
         let current = self.current.load_full();
         let mut resting: BTreeMap<SkillName, Status> = (**self.resting.load()).clone();
         let mut skills: Vec<Arc<Active>> = current.skills.clone();
+        let mut behind = (**self.behind.load()).clone();
         for (name, now) in changed {
+            behind.remove(&name);
             let before = resting.remove(&name).map(|status| status.hooks);
             let served = skills.iter().find(|it| it.name == name).map(|it| it.hooks.clone());
             skills.retain(|it| it.name != name);
@@ -222,6 +224,7 @@ impl Skills {
         }
         let unguarded = self.unguarded(lock, &skills, &resting);
         let generation = Generation::new(current.number() + 1, skills, unguarded);
+        self.behind.store(Arc::new(behind));
         self.resting.store(Arc::new(resting));
         self.current.store(Arc::new(generation));
     }

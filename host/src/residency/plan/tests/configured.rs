@@ -133,3 +133,53 @@ fn leases_of_a_server_that_looks_after_itself_from_now_on_are_counted_on() {
     desk.claim(2, "a", ROUTED).at(2.0).expect(&[]);
     desk.end(1, DONE).expect(&["unload q/b", "load a 4096"]);
 }
+
+#[test]
+fn what_another_server_has_in_memory_is_not_ours() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "b", ROUTED).loaded().expect(&["unload a", "load b 4096", "grant 1 on b"]);
+    // There, too, is a model `b`, which somebody has loaded.
+    desk.reach(Config::default(), &["p"], Client::Moved).end(1, DONE).at(3600.0).expect(&[]);
+    desk.claim(2, "b", ROUTED).expect(&["grant 2 on b"]).end(2, DONE).at(7200.0).expect(&[]);
+}
+
+#[test]
+fn a_load_that_was_sent_to_the_server_before_is_none_of_the_next_ones() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "b", ROUTED).expect(&["unload a", "load b 4096"]);
+    desk.someone_loads("b", "b").reach(Config::default(), &["p"], Client::Moved).expect(&["grant 1 on b"]);
+    let (operation, ..) = desk.loads.remove(0);
+    let settings = Settings { context_length: Some(4096), ..Settings::default() };
+    let loaded = Loaded { instance: InstanceId::new("b"), settings, parallel: None, took: None };
+    desk.feed(Event::Loaded(operation, Ok(loaded)));
+    desk.end(1, DONE).at(3600.0).expect(&[]);
+    // Where it is not in memory either, whoever waits has it loaded there.
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.claim(1, "b", ROUTED).reach(Config::default(), &["p"], Client::Moved);
+    desk.expect(&["unload a", "load b 4096", "load b 4096"]);
+    desk.loads.remove(0);
+    desk.loaded().expect(&["grant 1 on b"]);
+}
+
+#[test]
+fn an_unload_that_was_sent_to_the_server_before_makes_no_room_at_the_next() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.hangs_unloads = true;
+    desk.claim(1, "b", ROUTED).expect(&["unload a"]).hangs_unloads = false;
+    desk.reach(Config::default(), &["p"], Client::Moved).expect(&["unload a", "load b 4096"]);
+    desk.loaded().expect(&["grant 1 on b"]);
+}
+
+#[test]
+fn a_newcomer_that_does_not_answer_holds_nobody_up() {
+    let mut desk = Desk::new(Config::default(), &["a"]);
+    desk.other_outage = Some(Error::TimedOut(Duration::from_secs(10)));
+    desk.configure(Config::default(), &["p", "q"]).claim(1, "b", ROUTED);
+    desk.expect(&["unload a", "load b 4096"]).loaded().expect(&["grant 1 on b"]);
+    // One that was there from the start is waited for: who knows what it has in memory.
+    let mut desk = Desk::of(&["p", "q"], Config::default(), &["a"], &[]);
+    desk.other_outage = Some(Error::TimedOut(Duration::from_secs(10)));
+    desk.reach(Config::default(), &["p", "q"], Client::Kept);
+    let other = desk.restart();
+    other.claim(1, "b", ROUTED).expect(&[]);
+}
