@@ -121,7 +121,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hyper_rustls", &["upstream"]),
     ("rusqlite", &["store"]),
     ("ed25519_dalek", &["shelf"]),
-    ("hmac", &["shelf"]),
+    ("blake3", &["shelf"]),
     ("jsonc_parser", &["discovery"]),
     ("reqwest", &["app", "cli", "provider"]),
     ("oci_client", &["cli"]),

@@ -1,5 +1,6 @@
-//! Compiled code, kept so that a component is compiled once. It is native code: what is read here and run is believed to
-//! the last byte, so a file counts only with a code over its name and content made with a key that nobody else can read.
+//! Compiled code, kept so that a component is compiled once. It is native code: what is mapped from here and run is believed
+//! to the last byte, so a file counts only with a seal, in a file beside it: a code over its name and content made with a
+//! key that nobody else can read.
 //!
 //! A cache and no more: whatever is wrong with a file, it is removed, logged and compiled again; whatever is wrong with the
 //! folder or the key, nothing is kept. Bounded by [`COMPILED_BYTES_MAX`] and [`ENTRY_BYTES_MAX`]; what is oldest goes first.
@@ -8,15 +9,14 @@
 //!
 //! What is in a file, and whether it still fits the engine, is its reader's business: deserialising is not done here.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use hmac::{Hmac, Mac as _};
+use blake3::{Hash, Hasher};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
-use sha2::Sha256;
 
 use super::Access;
 use super::digest::Digest;
@@ -43,14 +43,13 @@ pub const COMPILED_BYTES_MAX: u64 = 1 << 30;
 pub const ENTRY_BYTES_MAX: u64 = 256 << 20;
 
 const KEY_BYTES: usize = 32;
+const SEAL_BYTES: usize = 32;
 const KEY_FILE: &str = "key";
 const EXTENSION: &str = "cwasm";
-
-/// Bytes of the code before the payload.
-const CODE_BYTES: usize = 32;
+const SEAL_EXTENSION: &str = "seal";
 
 /// What an entry's name is made of begins with this; the next form of entries gets another one.
-const DOMAIN: &[u8] = b"pointsman compiled 1\n";
+const DOMAIN: &[u8] = b"pointsman compiled 2\n";
 
 // === impl Compiled ===
 
@@ -76,18 +75,18 @@ impl Compiled {
         self.0.is_some()
     }
 
-    /// What was put under this key, to the last byte.
-    pub fn get(&self, key: &CacheKey) -> Option<Vec<u8>> {
+    /// Where the code lies that was put under this key; it is what was put, to the last byte.
+    pub fn get(&self, key: &CacheKey) -> Option<PathBuf> {
         let opened = self.0.as_ref()?;
         let path = opened.path(key);
-        match opened.read(key, &path) {
-            Ok(payload) => Some(payload),
-            Err(Unread::Absent) => None,
-            Err(Unread::Disk(error)) => {
+        match opened.check(key, &path) {
+            Ok(()) => Some(path),
+            Err(Unsound::Absent) => None,
+            Err(Unsound::Disk(error)) => {
                 tracing::warn!("compiled code {} cannot be read: {error}", path.display());
                 None
             }
-            Err(Unread::Foreign(why)) => {
+            Err(Unsound::Foreign(why)) => {
                 tracing::warn!("compiled code {} {why}: it is removed and compiled again", path.display());
                 self.remove(key);
                 None
@@ -106,7 +105,7 @@ impl Compiled {
     /// Drops what was put under this key: for whoever finds that it does not fit the engine.
     pub fn remove(&self, key: &CacheKey) {
         let Some(opened) = self.kept() else { return };
-        if let Err(error) = disk::remove(&opened.path(key)) {
+        if let Err(error) = remove_entry(&opened.path(key)) {
             tracing::warn!("{error}");
         }
     }
@@ -137,13 +136,13 @@ impl CacheKey {
 struct Opened {
     folder: PathBuf,
     access: Access,
-    /// The code of nothing yet, with the key in it.
-    keyed: Hmac<Sha256>,
+    /// What seals begin as.
+    keyed: Hasher,
     bytes_max: u64,
 }
 
 /// Why there is no compiled code.
-enum Unread {
+enum Unsound {
     /// Nothing was put, or it had to make room.
     Absent,
     /// The disk does not give it.
@@ -161,8 +160,6 @@ enum OpenError {
     Exposed { path: PathBuf, fault: &'static str },
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
-    #[error("the key cannot be used")]
-    Key,
 }
 
 // === impl Opened ===
@@ -179,58 +176,62 @@ impl Opened {
             Some(key) => key,
             None => make_key(&path)?,
         };
-        Self::with(folder, Access::Keep, &key, bytes_max)
+        Ok(Self::with(folder, Access::Keep, &key, bytes_max))
     }
 
     fn open_to_look(folder: &Path) -> Result<Option<Self>, OpenError> {
         check_private(folder, fs::Metadata::is_dir)?;
         let key = read_key(&folder.join(KEY_FILE))?;
-        key.map(|key| Self::with(folder, Access::Look, &key, 0)).transpose()
+        Ok(key.map(|key| Self::with(folder, Access::Look, &key, 0)))
     }
 
-    fn with(folder: &Path, access: Access, key: &[u8; KEY_BYTES], bytes_max: u64) -> Result<Self, OpenError> {
-        let keyed = Hmac::new_from_slice(key).map_err(|_| OpenError::Key)?;
-        Ok(Self { folder: folder.to_owned(), access, keyed, bytes_max })
+    fn with(folder: &Path, access: Access, key: &[u8; KEY_BYTES], bytes_max: u64) -> Self {
+        Self { folder: folder.to_owned(), access, keyed: Hasher::new_keyed(key), bytes_max }
     }
 
     fn path(&self, key: &CacheKey) -> PathBuf {
         self.folder.join(key.name()).with_extension(EXTENSION)
     }
 
-    /// The code over an entry. Names are of one length, so name and payload do not run together.
-    fn code(&self, key: &CacheKey, payload: &[u8]) -> Hmac<Sha256> {
-        self.keyed.clone().chain_update(key.name()).chain_update(payload)
+    /// What a seal begins with. Names are of one length, so name and content do not run together.
+    fn named(&self, key: &CacheKey) -> Hasher {
+        let mut seal = self.keyed.clone();
+        seal.update(key.name().as_bytes());
+        seal
     }
 
-    fn read(&self, key: &CacheKey, path: &Path) -> Result<Vec<u8>, Unread> {
-        let mut file = File::open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Unread::Absent,
-            _ => Unread::Disk(error),
+    /// Compares what is there with its seal. The file is mapped for that: it is copied nowhere.
+    fn check(&self, key: &CacheKey, path: &Path) -> Result<(), Unsound> {
+        let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Unsound::Absent,
+            _ => Unsound::Disk(error),
         })?;
-        let mut code = [0; CODE_BYTES];
-        file.read_exact(&mut code).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Unread::Foreign("is cut off"),
-            _ => Unread::Disk(error),
-        })?;
-        let mut payload = Vec::new();
-        file.take(ENTRY_BYTES_MAX + 1).read_to_end(&mut payload).map_err(Unread::Disk)?;
-        if payload.len() as u64 > ENTRY_BYTES_MAX {
-            return Err(Unread::Foreign("is too big"));
+        if metadata.len() > ENTRY_BYTES_MAX {
+            return Err(Unsound::Foreign("is too big"));
         }
-        match self.code(key, &payload).verify_slice(&code) {
-            Ok(()) => Ok(payload),
-            Err(_) => Err(Unread::Foreign("is not what this gateway put there")),
+        let written = disk::read(&path.with_extension(SEAL_EXTENSION), SEAL_BYTES as u64)
+            .map_err(|error| Unsound::Disk(error.source))?;
+        let written: [u8; SEAL_BYTES] =
+            written.and_then(|it| it.try_into().ok()).ok_or(Unsound::Foreign("has no seal"))?;
+        let mut seal = self.named(key);
+        seal.update_mmap(path).map_err(Unsound::Disk)?;
+        // Seals are compared in constant time.
+        match seal.finalize() == Hash::from_bytes(written) {
+            true => Ok(()),
+            false => Err(Unsound::Foreign("is not what this gateway put there")),
         }
     }
 
+    /// Puts the code, then its seal: an old seal does not fit new code.
     fn put(&self, key: &CacheKey, payload: &[u8]) -> Result<(), DiskError> {
         let path = self.path(key);
         if payload.len() as u64 > ENTRY_BYTES_MAX {
             tracing::warn!("compiled code of {} bytes is not kept: it is too big", payload.len());
             return Ok(());
         }
-        let code = self.code(key, payload).finalize().into_bytes();
-        disk::put(&path, &[&code, payload], Readers::Owner)?;
+        let seal = self.named(key).update(payload).finalize();
+        disk::put(&path, &[payload], Readers::Owner)?;
+        disk::put(&path.with_extension(SEAL_EXTENSION), &[seal.as_bytes()], Readers::Owner)?;
         self.make_room(&path)
     }
 
@@ -253,12 +254,18 @@ impl Opened {
                 break;
             }
             if path != new {
-                disk::remove(&path)?;
+                remove_entry(&path)?;
                 bytes = bytes.saturating_sub(entry_bytes);
             }
         }
         Ok(())
     }
+}
+
+/// Removes code and its seal. Where others have the code mapped, it stays with them.
+fn remove_entry(path: &Path) -> Result<(), DiskError> {
+    disk::remove(path)?;
+    disk::remove(&path.with_extension(SEAL_EXTENSION))
 }
 
 /// The key in a file that nobody else can read; none where there is none, or something else.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::compiled::Wasm;
 use super::loader::File;
 use super::status::Source;
 use crate::id::SkillName;
@@ -22,7 +23,7 @@ impl Bundled {
         File {
             name: SkillName::new(self.name),
             source: Source::Bundled,
-            wasm: Ok(self.wasm.clone()),
+            wasm: Ok(Wasm::Here(self.wasm.clone())),
             digest: None,
         }
     }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::compiled::Wasm;
 use super::load::{COMPONENT_BYTES_MAX, LoadError};
 use super::loader::File;
 use super::status::Source;
@@ -76,7 +77,7 @@ pub(super) async fn read(folder: &Path, name: &SkillName) -> Option<File> {
         Err(LoadError::Read(error)) if error.kind() == io::ErrorKind::NotFound => return None,
         wasm => wasm,
     };
-    Some(File { name: name.clone(), source: Source::File(path), wasm, digest: None })
+    Some(File { name: name.clone(), source: Source::File(path), wasm: wasm.map(Wasm::Here), digest: None })
 }
 
 async fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {

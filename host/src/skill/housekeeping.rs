@@ -186,5 +186,5 @@ async fn watch(skills: &Weak<Skills>) {
 
 async fn digest(folder: &Path, name: &SkillName) -> Option<Digest> {
     let file = folder::read(folder, name).await?;
-    file.wasm.ok().map(|wasm| Digest::of(&wasm))
+    file.wasm.ok().map(|wasm| wasm.digest())
 }

@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::call::{CallError, Instance};
 use super::command::{self, Command, CommandError};
-use super::compiled;
+use super::compiled::{self, Wasm};
 use super::engine::Engine;
 use super::manifest::{self, Manifest, ManifestError};
 use super::pool::{Blueprint, Exports};
@@ -23,7 +22,7 @@ use crate::id::SkillName;
 /// What to load and under which conditions.
 pub(super) struct Order {
     pub(super) name: SkillName,
-    pub(super) wasm: Bytes,
+    pub(super) wasm: Wasm,
     /// None grants all that it imports.
     pub(super) grants: Option<Vec<Grant>>,
     pub(super) settings: serde_json::Value,
@@ -142,7 +141,6 @@ pub(super) async fn load(
     delegates: &Delegates,
     order: Order,
 ) -> Result<Loaded, LoadError> {
-    check_bytes(&order.wasm)?;
     let engine = &code.engine;
     let component = code.component(order.wasm).await?;
     let interfaces = read_interfaces(engine, &component)?;
@@ -184,7 +182,7 @@ async fn describe(blueprint: &Blueprint) -> Result<Manifest, LoadError> {
 }
 
 /// What the file is, from its first bytes. A component and a core module differ in their `layer` field.
-fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
+pub(super) fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
     let bytes = wasm.len() as u64;
     if bytes > COMPONENT_BYTES_MAX {
         return Err(LoadError::Large(bytes));
@@ -200,8 +198,7 @@ fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
 }
 
 /// What a component imports and exports, without running any of it; none where it does not compile.
-pub(super) async fn interfaces(code: &compiled::Source, wasm: Bytes) -> Option<Interfaces> {
-    check_bytes(&wasm).ok()?;
+pub(super) async fn interfaces(code: &compiled::Source, wasm: Wasm) -> Option<Interfaces> {
     let component = code.component(wasm).await.ok()?;
     read_interfaces(&code.engine, &component).ok()
 }

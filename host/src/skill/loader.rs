@@ -6,10 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bytes::Bytes;
-
 use super::bundle::Bundled;
-use super::compiled;
+use super::compiled::{self, Wasm};
 use super::compiler::Compiler;
 use super::engine::Engine;
 use super::generation::Active;
@@ -29,7 +27,7 @@ use crate::shelf::lock::Lock;
 pub(super) struct File {
     pub(super) name: SkillName,
     pub(super) source: Source,
-    pub(super) wasm: Result<Bytes, LoadError>,
+    pub(super) wasm: Result<Wasm, LoadError>,
     /// Of an installed one.
     pub(super) digest: Option<Digest>,
 }
@@ -88,7 +86,7 @@ impl Loader {
 
     /// The component that counts for this name; none where there is none.
     pub(super) async fn file(&self, name: &SkillName, lock: &Lock) -> Option<File> {
-        if let Some(file) = self.installed(name, lock).await {
+        if let Some(file) = self.installed(name, lock) {
             return Some(file);
         }
         if let Some(folder) = &self.folder
@@ -99,17 +97,16 @@ impl Loader {
         self.bundled.iter().find(|it| it.name == name.as_str()).map(Bundled::file)
     }
 
-    async fn installed(&self, name: &SkillName, lock: &Lock) -> Option<File> {
+    fn installed(&self, name: &SkillName, lock: &Lock) -> Option<File> {
         let version = lock.entry(name)?.active_version()?;
         let (digest, shelf) = (version.digest, self.shelf.clone()?);
-        let read = tokio::task::spawn_blocking(move || shelf.get(&digest)).await;
-        let wasm = match read {
-            Ok(Ok(wasm)) => Ok(Bytes::from(wasm)),
-            Ok(Err(error)) => Err(LoadError::Shelf(error.to_string())),
-            Err(_) => Err(LoadError::Shelf("reading it crashed".to_owned())),
-        };
         let source = Source::Installed(version.source.clone());
-        Some(File { name: name.clone(), source, wasm, digest: Some(digest) })
+        Some(File {
+            name: name.clone(),
+            source,
+            wasm: Ok(Wasm::Kept { shelf, digest }),
+            digest: Some(digest),
+        })
     }
 
     /// The skill, or the status that says why there is none.
@@ -162,7 +159,7 @@ impl Loader {
     }
 
     /// What a component imports and exports; none where that cannot be read.
-    pub(super) async fn interfaces(&self, wasm: Bytes) -> Option<Interfaces> {
+    pub(super) async fn interfaces(&self, wasm: Wasm) -> Option<Interfaces> {
         load::interfaces(&self.code(), wasm).await
     }
 

@@ -13,6 +13,7 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 
+use super::compiled::Wasm;
 use super::load::{Hook, LoadError};
 use super::loader::Purpose;
 use super::{SkillConfig, Skills};
@@ -177,7 +178,7 @@ impl Skills {
             self.check_grants_are_ours(&offer.name)?;
         }
         // Compiled before, so that nobody who makes a change waits for that.
-        let _ = self.loader().interfaces(offer.wasm.clone()).await;
+        let _ = self.loader().interfaces(Wasm::Here(offer.wasm.clone())).await;
         let mut changing = self.begin().await?;
         let (looked, active) = self.candidate(&offer, &changing.lock, Purpose::Service).await?;
         let version = Version {

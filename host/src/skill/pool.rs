@@ -228,7 +228,7 @@ mod tests {
         let skill = pointsman_skills::SKILLS.iter().find(|it| it.name == "chat-commands").unwrap();
         let order = Order {
             name: SkillName::new(skill.name),
-            wasm: bytes::Bytes::from_static(skill.wasm),
+            wasm: super::super::compiled::Wasm::Here(bytes::Bytes::from_static(skill.wasm)),
             grants: None,
             settings: serde_json::Value::Null,
         };

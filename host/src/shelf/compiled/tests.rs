@@ -12,6 +12,11 @@ fn path(folder: &Path, key: &CacheKey) -> PathBuf {
     folder.join(key.name()).with_extension(EXTENSION)
 }
 
+/// What is there under a key, as its reader finds it.
+fn got(cache: &Compiled, key: &CacheKey) -> Option<Vec<u8>> {
+    cache.get(key).map(|path| fs::read(path).unwrap())
+}
+
 #[test]
 fn code_is_found_by_all_that_made_it() {
     let above = tempfile::tempdir().unwrap();
@@ -19,13 +24,13 @@ fn code_is_found_by_all_that_made_it() {
     let cache = Compiled::open(&folder);
     assert!(cache.is_usable());
     let otter = key("otter");
-    assert_eq!(cache.get(&otter), None);
+    assert_eq!(got(&cache, &otter), None);
     cache.put(&otter, b"code");
     cache.put(&otter, b"newer code");
     cache.put(&key("empty"), b"");
     let again = Compiled::open(&folder);
-    assert_eq!(again.get(&otter).unwrap(), b"newer code");
-    assert_eq!(again.get(&key("empty")).unwrap(), b"");
+    assert_eq!(got(&again, &otter).unwrap(), b"newer code");
+    assert_eq!(got(&again, &key("empty")).unwrap(), b"");
     let others = [
         key("owl"),
         CacheKey { engine: 8, ..otter.clone() },
@@ -33,11 +38,11 @@ fn code_is_found_by_all_that_made_it() {
         CacheKey { extra: String::new(), ..otter.clone() },
     ];
     for other in others {
-        assert_eq!(again.get(&other), None, "{other:?}");
+        assert_eq!(got(&again, &other), None, "{other:?}");
     }
     again.remove(&otter);
     again.remove(&otter);
-    assert_eq!(cache.get(&otter), None);
+    assert_eq!(got(&cache, &otter), None);
 }
 
 #[test]
@@ -47,32 +52,43 @@ fn what_was_tampered_with_is_removed() {
     let cache = Compiled::open(&folder);
     let (otter, owl) = (key("otter"), key("owl"));
     cache.put(&owl, b"owl's code");
-    let owls = fs::read(path(&folder, &owl)).unwrap();
-    type Spoil<'a> = &'a dyn Fn(&mut Vec<u8>);
-    let cases: [(&str, Spoil<'_>); 7] = [
-        ("a bit of the payload", &|it| it[CODE_BYTES] ^= 1),
-        ("a bit of the code", &|it| it[0] ^= 1),
-        ("more", &|it| it.push(0)),
-        ("less", &|it| it.truncate(CODE_BYTES + 1)),
-        ("cut off in the code", &|it| it.truncate(CODE_BYTES - 1)),
-        ("nothing", &Vec::clear),
-        ("another's, whole", &|it| owls.clone_into(it)),
+    let seal = |key: &CacheKey| path(&folder, key).with_extension(SEAL_EXTENSION);
+    let owls = [fs::read(path(&folder, &owl)).unwrap(), fs::read(seal(&owl)).unwrap()];
+    type Spoil<'a> = &'a dyn Fn(&mut Vec<u8>, &mut Vec<u8>);
+    let cases: [(&str, Spoil<'_>); 8] = [
+        ("a bit of the code", &|code, _| code[0] ^= 1),
+        ("a bit of the seal", &|_, seal| seal[0] ^= 1),
+        ("more", &|code, _| code.push(0)),
+        ("less", &|code, _| code.truncate(1)),
+        ("a longer seal", &|_, seal| seal.push(0)),
+        ("a seal cut off", &|_, seal| seal.truncate(SEAL_BYTES - 1)),
+        ("nothing", &|code, seal| (code.clear(), seal.clear()).0),
+        ("another's, whole", &|code, seal| {
+            [&mut *code, &mut *seal].into_iter().zip(&owls).for_each(|(to, from)| from.clone_into(to))
+        }),
     ];
     for (case, spoil) in cases {
         cache.put(&otter, b"otter's code");
-        let path = path(&folder, &otter);
-        let mut bytes = fs::read(&path).unwrap();
-        spoil(&mut bytes);
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(cache.get(&otter), None, "{case}");
-        assert!(!path.exists(), "{case}");
+        let (path, seal) = (path(&folder, &otter), seal(&otter));
+        let (mut code, mut sealed) = (fs::read(&path).unwrap(), fs::read(&seal).unwrap());
+        spoil(&mut code, &mut sealed);
+        fs::write(&path, code).unwrap();
+        fs::write(&seal, sealed).unwrap();
+        assert_eq!(got(&cache, &otter), None, "{case}");
+        assert!(!path.exists() && !seal.exists(), "{case}");
     }
+    cache.put(&otter, b"otter's code");
+    fs::remove_file(seal(&otter)).unwrap();
+    assert_eq!(got(&cache, &otter), None, "without a seal");
     // A file from elsewhere, whole and with a code of its own.
     let elsewhere = above.path().join("elsewhere");
     Compiled::open(&elsewhere).put(&otter, b"foreign code");
-    fs::copy(path(&elsewhere, &otter), path(&folder, &otter)).unwrap();
-    assert_eq!(cache.get(&otter), None);
-    assert_eq!(cache.get(&owl).unwrap(), b"owl's code");
+    for extension in [EXTENSION, SEAL_EXTENSION] {
+        let of = |folder: &Path| path(folder, &otter).with_extension(extension);
+        fs::copy(of(&elsewhere), of(&folder)).unwrap();
+    }
+    assert_eq!(got(&cache, &otter), None);
+    assert_eq!(got(&cache, &owl).unwrap(), b"owl's code");
 }
 
 #[test]
@@ -82,8 +98,8 @@ fn what_is_too_big_is_not_read() {
     let cache = Compiled::open(&folder);
     let path = path(&folder, &key("otter"));
     // Sparse: it takes no room on the disk.
-    File::create(&path).unwrap().set_len(ENTRY_BYTES_MAX + CODE_BYTES as u64 + 1).unwrap();
-    assert_eq!(cache.get(&key("otter")), None);
+    fs::File::create(&path).unwrap().set_len(ENTRY_BYTES_MAX + 1).unwrap();
+    assert_eq!(got(&cache, &key("otter")), None);
     assert!(!path.exists());
 }
 
@@ -91,17 +107,17 @@ fn what_is_too_big_is_not_read() {
 fn the_oldest_make_room() {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("compiled");
-    let entry_bytes = CODE_BYTES as u64 + 100;
+    let entry_bytes = 100;
     let cache = Compiled::open_within(&folder, 3 * entry_bytes);
     let age = |name: &str, days: u64| {
-        let file = File::options().write(true).open(path(&folder, &key(name))).unwrap();
+        let file = fs::File::options().write(true).open(path(&folder, &key(name))).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
     };
     for (name, days) in [("a", 1), ("b", 3), ("c", 2)] {
         cache.put(&key(name), &[0; 100]);
         age(name, days);
     }
-    let kept = || ["a", "b", "c", "d"].map(|name| cache.get(&key(name)).is_some());
+    let kept = || ["a", "b", "c", "d"].map(|name| got(&cache, &key(name)).is_some());
     assert_eq!(kept(), [true, true, true, false]);
     cache.put(&key("d"), &[0; 100]);
     assert_eq!(kept(), [true, false, true, true]);
@@ -119,9 +135,9 @@ fn a_damaged_key_is_replaced_and_what_it_signed_is_gone() {
     let damaged = fs::read(folder.join(KEY_FILE)).unwrap();
     fs::write(folder.join(KEY_FILE), &damaged[1..]).unwrap();
     let cache = Compiled::open(&folder);
-    assert_eq!(cache.get(&key("otter")), None);
+    assert_eq!(got(&cache, &key("otter")), None);
     cache.put(&key("otter"), b"code");
-    assert_eq!(Compiled::open(&folder).get(&key("otter")).unwrap(), b"code");
+    assert_eq!(got(&Compiled::open(&folder), &key("otter")).unwrap(), b"code");
     assert_eq!(fs::read(folder.join(KEY_FILE)).unwrap().len(), KEY_BYTES);
 }
 
@@ -133,7 +149,7 @@ fn what_a_crash_left_is_swept() {
     cache.put(&key("otter"), b"code");
     fs::write(folder.join(".new-x1y2z3"), b"half").unwrap();
     assert_eq!(cache.sweep().unwrap(), 1);
-    assert_eq!(cache.get(&key("otter")).unwrap(), b"code");
+    assert_eq!(got(&cache, &key("otter")).unwrap(), b"code");
 }
 
 #[cfg(unix)]
@@ -151,13 +167,13 @@ fn a_cache_that_others_get_at_is_not_used() {
         open_to(&what, exposed);
         let cache = Compiled::open(&folder);
         assert!(!cache.is_usable(), "{}", what.display());
-        assert_eq!(cache.get(&key("otter")), None);
+        assert_eq!(got(&cache, &key("otter")), None);
         cache.put(&key("owl"), b"code");
         cache.remove(&key("otter"));
         assert_eq!(cache.sweep().unwrap(), 0);
         open_to(&what, private);
         let cache = Compiled::open(&folder);
-        assert_eq!((cache.get(&key("otter")).unwrap(), cache.get(&key("owl"))), (b"code".to_vec(), None));
+        assert_eq!((got(&cache, &key("otter")).unwrap(), got(&cache, &key("owl"))), (b"code".to_vec(), None));
     }
     let linked = above.path().join("linked");
     std::os::unix::fs::symlink(&folder, &linked).unwrap();

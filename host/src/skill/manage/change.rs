@@ -13,6 +13,7 @@ use crate::id::SkillName;
 use crate::shelf::lock::{Entry, Lock};
 use crate::shelf::sign::{self, Provenance, Subject};
 use crate::shelf::{ChangeError, Digest, Shelf};
+use crate::skill::compiled::Wasm;
 use crate::skill::generation::{Active, Generation};
 use crate::skill::housekeeping::Alarm;
 use crate::skill::load::{Hook, Interfaces};
@@ -275,7 +276,7 @@ impl Skills {
         let file = File {
             name: offer.name.clone(),
             source: Source::Installed(offer.source.clone()),
-            wasm: Ok(offer.wasm.clone()),
+            wasm: Ok(Wasm::Here(offer.wasm.clone())),
             digest: Some(digest),
         };
         let active = self.loader().load_with(file, Some(granted), config, purpose).await?;
