@@ -26,7 +26,7 @@ mod wasi;
 pub use allowance::{Allowance, Leave, Limits, LimitsError, TICK};
 pub use memory::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
 pub use sandbox::{Delegates, Identity, LastWords, Overstep, Phase, Sandbox};
-pub use subject::{Budget, Guards, Moment, Seed, Subject};
+pub use subject::{Budget, Guards, Moment, Seed, Subject, epoch_ms};
 pub use wasi::link_wasi;
 
 use crate::grant::Capability;
@@ -72,6 +72,11 @@ impl Error {
     /// An error that may pass.
     pub fn passing(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retryable: true }
+    }
+
+    /// It was asked for a model that there is not.
+    pub fn unknown_model(name: &str) -> Self {
+        Self::new(Code::NotFound, format!("no provider lists a model {name:?}"))
     }
 
     /// The user did not grant it, and where they would.

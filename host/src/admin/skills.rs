@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, State};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use base64::Engine as _;
@@ -26,8 +26,6 @@ use crate::skill::{ManageError, Offer};
 
 /// The header with a component's signature: its file's text, in base64.
 pub const SIGNATURE_HEADER: &str = "x-pointsman-signature";
-
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// The routes, relative to the API's own.
 pub(super) fn routes() -> Router<Arc<Admin>> {
@@ -53,45 +51,16 @@ async fn show(State(admin): Shared, Path(name): Path<String>) -> Response {
     answered(admin.keeper().show(&SkillName::new(name)).await)
 }
 
-async fn look(
-    State(admin): Shared,
-    pairs: Pairs,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let offer = match Terms::read(pairs).and_then(|terms| terms.offer(None, &headers, body)) {
-        Ok(offer) => offer,
-        Err(failure) => return failure.respond(),
-    };
-    answered(admin.keeper().look(offer).await)
+async fn look(State(admin): Shared, component: Component) -> Response {
+    component.answer(None, |offer, _| async move { admin.keeper().look(offer).await }).await
 }
 
-async fn install(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    pairs: Pairs,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let offer = match Terms::read(pairs).and_then(|terms| terms.offer(Some(name), &headers, body)) {
-        Ok(offer) => offer,
-        Err(failure) => return failure.respond(),
-    };
-    answered(admin.keeper().install(offer).await)
+async fn install(State(admin): Shared, Path(name): Path<String>, component: Component) -> Response {
+    component.answer(Some(name), |offer, _| async move { admin.keeper().install(offer).await }).await
 }
 
-async fn shadow(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    pairs: Pairs,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let offer = match Terms::read(pairs).and_then(|terms| terms.offer(Some(name), &headers, body)) {
-        Ok(offer) => offer,
-        Err(failure) => return failure.respond(),
-    };
-    answered(admin.keeper().shadow(offer).await)
+async fn shadow(State(admin): Shared, Path(name): Path<String>, component: Component) -> Response {
+    component.answer(Some(name), |offer, _| async move { admin.keeper().shadow(offer).await }).await
 }
 
 async fn shadows(State(admin): Shared) -> Response {
@@ -102,21 +71,9 @@ async fn end_shadow(State(admin): Shared, Path(name): Path<String>) -> Response 
     answered(admin.keeper().end_shadow(&SkillName::new(name)).await)
 }
 
-async fn replay(
-    State(admin): Shared,
-    Path(name): Path<String>,
-    pairs: Pairs,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let read = Terms::read(pairs).and_then(|terms| {
-        let since_ms = terms.since_ms;
-        Ok((terms.offer(Some(name), &headers, body)?, since_ms))
-    });
-    match read {
-        Ok((offer, since_ms)) => answered(admin.keeper().replay(offer, since_ms).await),
-        Err(failure) => failure.respond(),
-    }
+async fn replay(State(admin): Shared, Path(name): Path<String>, component: Component) -> Response {
+    let replay = |offer, since_ms| async move { admin.keeper().replay(offer, since_ms).await };
+    component.answer(Some(name), replay).await
 }
 
 async fn change(State(admin): Shared, Path((name, verb)): Path<(String, String)>, body: Bytes) -> Response {
@@ -171,6 +128,14 @@ fn grants(body: &[u8], parse: fn(&str) -> Result<Grant, ParseGrantError>) -> Res
     parsed.map_err(|error| Failure::bad_body(&error.to_string()))
 }
 
+/// A request that brings a component: what it is and what is said of it.
+#[derive(FromRequest)]
+struct Component {
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+}
+
 /// What the query says of a component.
 #[derive(Debug, Default)]
 struct Terms {
@@ -182,20 +147,57 @@ struct Terms {
     since_ms: u64,
 }
 
+// === impl Component ===
+
+impl Component {
+    /// The answer to an offer of it, under the path's name or that of the query; `done` is also told since when turns are
+    /// to be decided again.
+    async fn answer<T, F>(self, name: Option<String>, done: impl FnOnce(Offer, u64) -> F) -> Response
+    where
+        T: Serialize,
+        F: Future<Output = Result<T, ManageError>>,
+    {
+        match self.read(name) {
+            Ok((offer, since_ms)) => answered(done(offer, since_ms).await),
+            Err(failure) => failure.respond(),
+        }
+    }
+
+    fn read(self, name: Option<String>) -> Result<(Offer, u64), Failure> {
+        let Query(pairs) = self.query.map_err(|rejection| Failure::bad_query(&rejection.body_text()))?;
+        let terms = Terms::read(pairs)?;
+        let missing =
+            || Failure::bad_query("the parameter `name` is missing: the name it is to be installed under");
+        let name = name.or(terms.name).ok_or_else(missing)?;
+        let signature = self.headers.get(SIGNATURE_HEADER);
+        let signature = signature.map(|value| signature_in(value.as_bytes())).transpose()?;
+        let no_component =
+            |rejection: BytesRejection| Failure::no_component(rejection.status(), &rejection.body_text());
+        let offer = Offer {
+            name: SkillName::new(name),
+            wasm: self.body.map_err(no_component)?,
+            source: terms.source.unwrap_or_else(|| "the admin API".to_owned()),
+            signature,
+            grants: terms.grants,
+            force: terms.force,
+            approve: terms.approve,
+        };
+        Ok((offer, terms.since_ms))
+    }
+}
+
 // === impl Terms ===
 
 impl Terms {
-    fn read(pairs: Pairs) -> Result<Self, Failure> {
-        let Query(pairs) = pairs.map_err(|rejection| Failure::bad_query(&rejection.body_text()))?;
+    fn read(pairs: Vec<(String, String)>) -> Result<Self, Failure> {
         let mut terms = Self::default();
         for (key, value) in pairs {
             match key.as_str() {
                 "name" => terms.name = Some(value),
                 "source" => terms.source = Some(value),
                 "grant" => {
-                    terms
-                        .grants
-                        .push(value.parse().map_err(|error| Failure::bad_query(&format!("{error}")))?);
+                    let grant = value.parse().map_err(|error| Failure::bad_query(&format!("{error}")))?;
+                    terms.grants.push(grant);
                 }
                 "since_ms" => {
                     let wrong = |_| Failure::bad_query("`since_ms` is a number of milliseconds");
@@ -208,29 +210,6 @@ impl Terms {
         }
         Ok(terms)
     }
-
-    fn offer(
-        self,
-        name: Option<String>,
-        headers: &HeaderMap,
-        body: Result<Bytes, BytesRejection>,
-    ) -> Result<Offer, Failure> {
-        let missing =
-            || Failure::bad_query("the parameter `name` is missing: the name it is to be installed under");
-        let name = name.or(self.name).ok_or_else(missing)?;
-        let signature = headers.get(SIGNATURE_HEADER).map(|value| signature(value.as_bytes())).transpose()?;
-        let body =
-            body.map_err(|rejection| Failure::no_component(rejection.status(), &rejection.body_text()))?;
-        Ok(Offer {
-            name: SkillName::new(name),
-            wasm: body,
-            source: self.source.unwrap_or_else(|| "the admin API".to_owned()),
-            signature,
-            grants: self.grants,
-            force: self.force,
-            approve: self.approve,
-        })
-    }
 }
 
 fn is_yes(key: &str, value: &str) -> Result<bool, Failure> {
@@ -241,7 +220,7 @@ fn is_yes(key: &str, value: &str) -> Result<bool, Failure> {
     }
 }
 
-fn signature(header: &[u8]) -> Result<Signature, Failure> {
+fn signature_in(header: &[u8]) -> Result<Signature, Failure> {
     let text = STANDARD.decode(header).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let wrong = |reason: &str| Failure::bad_query(&format!("the header `{SIGNATURE_HEADER}`: {reason}"));
     let text = text.ok_or_else(|| wrong("it is no text in base64"))?;

@@ -99,10 +99,7 @@ impl capability::residency::Residency for Wishes {
         async move {
             let directory = residency.directory();
             let Some(model) = directory.find(&wish.model).map(|model| model.id.clone()) else {
-                return Err(Error::new(
-                    Code::NotFound,
-                    format!("no provider lists a model {:?}", wish.model),
-                ));
+                return Err(Error::unknown_model(&wish.model));
             };
             let wish = Wish {
                 model,
@@ -155,7 +152,7 @@ impl capability::sessions::Sessions for Picks {
     fn set_model(&self, session: &SessionKey, model: Option<&str>) -> Result<(), Error> {
         let directory = self.residency.directory();
         let find = |name: &str| {
-            let unknown = || Error::new(Code::NotFound, format!("no provider lists a model {name:?}"));
+            let unknown = || Error::unknown_model(name);
             directory.find(name).map(|model| model.id.clone()).ok_or_else(unknown)
         };
         let model = model.map(find).transpose()?;

@@ -104,7 +104,7 @@ impl Sandbox {
         let message = "models are asked only in hooks about a request, and not by guards";
         let (guards, subject) = here.ok_or_else(|| Error::new(Code::Denied, message))?;
         let directory = self.directory();
-        let unknown = || Error::new(Code::NotFound, format!("no provider lists a model {name:?}"));
+        let unknown = || Error::unknown_model(name);
         let model = directory.find(name).filter(|model| model.kind == kind).ok_or_else(unknown)?.id.clone();
         if !self.identity.rights.allow_inference(model.as_str()) {
             let skill = &self.identity.name;

@@ -49,7 +49,7 @@ impl Sandbox {
             return Err(Error::new(Code::Unavailable, "sessions are changed only from hooks"));
         }
         if let Some(model) = model.filter(|model| self.directory().find(model).is_none()) {
-            return Err(Error::new(Code::NotFound, format!("no provider lists a model {model:?}")));
+            return Err(Error::unknown_model(model));
         }
         self.delegates.sessions.set_model(&session, model)
     }

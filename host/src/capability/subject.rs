@@ -78,15 +78,19 @@ impl Subject {
 impl Moment {
     /// This one, with chance of its own and the models as they are.
     pub fn now(directory: Arc<Directory>) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Self { at_ms, utc_offset_minutes: None, seed: rand::random(), directory }
+        Self { at_ms: epoch_ms(), utc_offset_minutes: None, seed: rand::random(), directory }
     }
 
     /// Minutes by which local time is ahead of the world's.
     pub fn utc_offset_minutes(&self) -> i32 {
         self.utc_offset_minutes.unwrap_or_else(utc_offset_minutes)
     }
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn epoch_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// As it is now.

@@ -9,7 +9,6 @@ pub(super) mod change;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 
@@ -17,6 +16,7 @@ use super::compiled::Wasm;
 use super::load::{Hook, LoadError};
 use super::loader::Purpose;
 use super::{SkillConfig, Skills};
+use crate::capability::epoch_ms;
 use crate::grant::{Capability, Grant};
 use crate::id::SkillName;
 use crate::shelf::Digest;
@@ -185,8 +185,7 @@ impl Skills {
             digest: looked.digest,
             version: looked.version.clone(),
             source: super::text::shown(&offer.source),
-            installed_ms: u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_millis())
-                .unwrap_or(u64::MAX),
+            installed_ms: epoch_ms(),
             imports: looked.imports.iter().map(ToString::to_string).collect(),
             hooks: looked.hooks.iter().map(|hook| hook.as_str().to_owned()).collect(),
             signed_by: looked.signed_by.clone(),

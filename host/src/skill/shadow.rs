@@ -4,7 +4,6 @@
 //! One per name, in memory: it ends with the gateway.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,7 @@ use super::manage::{ManageError, Offer, check_name};
 use super::said::Said;
 use super::witness::Decided;
 use super::{SkillConfig, Skills};
-use crate::capability::Delegates;
+use crate::capability::{Delegates, epoch_ms};
 use crate::id::SkillName;
 
 /// A candidate that looks on.
@@ -101,8 +100,7 @@ impl Skills {
         let loader = self.loader();
         let (config, engine) = (loader.said_of(&name), loader.engine.clone());
         let candidate = self.tried(&offer, &loader.delegates.without_effect()).await?;
-        let since_ms =
-            u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+        let since_ms = epoch_ms();
         let shadow = Arc::new(Shadow { candidate, config, engine, since_ms, comparison: Mutex::default() });
         let _alone = self.changing.lock().await;
         let mut shadows = (**self.witness.shadows.load()).clone();
