@@ -4,3 +4,4 @@
 pub mod body;
 pub mod silence;
 pub mod slot;
+pub mod splicer;

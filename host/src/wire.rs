@@ -4,6 +4,7 @@
 //! Nothing of these types is seen beyond the exchange: the domain's word for a request is [`crate::turn::Turn`].
 
 pub mod answer;
+pub mod calls;
 pub mod chat;
 pub mod compose;
 pub mod edit;

@@ -160,6 +160,18 @@ impl Skeleton {
 // === impl Usage ===
 
 impl Usage {
+    /// Both together. What neither counts stays uncounted.
+    pub fn plus(self, more: Self) -> Self {
+        let sum = |one: Option<u32>, other: Option<u32>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            _ => one.or(other),
+        };
+        Self {
+            prompt_tokens: sum(self.prompt_tokens, more.prompt_tokens),
+            completion_tokens: sum(self.completion_tokens, more.completion_tokens),
+        }
+    }
+
     fn read(scan: &mut Scanner<'_>, body: &[u8]) -> Result<Self, Malformed> {
         let mut usage = Self::default();
         scan.object(|scan, key| {

@@ -76,6 +76,13 @@ fn frame_end(buffer: &[u8], mut from: usize) -> Option<usize> {
 
 // === impl Frame ===
 
+impl From<Bytes> for Frame {
+    /// An event that was taken apart from others before.
+    fn from(raw: Bytes) -> Self {
+        Self { raw }
+    }
+}
+
 impl Frame {
     /// The frame as it came.
     pub fn bytes(&self) -> &Bytes {
