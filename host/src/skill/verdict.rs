@@ -7,9 +7,9 @@
 use serde_json::{Map, Value};
 
 use super::text::is_unsafe;
-use crate::capability::bindings::{request_hook, types};
+use crate::capability::bindings::{request_hook, tool_hook, types};
 use crate::turn::prompt::{Content, Message, Part, Prompt, Role};
-use crate::turn::verdict::{Afterwards, Candidate, Decision, Hold, Refusal, Route, Swap};
+use crate::turn::verdict::{Afterwards, Candidate, Decision, Hold, Refusal, Route, Swap, ToolDecision};
 
 /// A request hook's answer that has passed the checks.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,9 @@ const PATCH_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the fields merged into one part.
 const FIELDS_BYTES_MAX: usize = 16 << 10;
 
+/// Bytes of a tool call's arguments: a whole file may stand in them, and no more is held of an answer.
+const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
+
 /// Candidates of a route; more would not be tried within any client's patience.
 const CANDIDATES_MAX: usize = 16;
 
@@ -151,6 +154,29 @@ pub(super) fn check(verdict: request_hook::Verdict, media: usize) -> Result<Verd
             Verdict::Decide(Decision::Reply(text))
         }
         request_hook::Verdict::Refuse(refusal) => Verdict::Decide(Decision::Refuse(check_refusal(refusal)?)),
+    })
+}
+
+/// Checks a tool hook's answer, in a turn that has so many media.
+pub(super) fn check_tool(
+    verdict: tool_hook::ToolVerdict,
+    media: usize,
+) -> Result<ToolDecision, VerdictError> {
+    Ok(match verdict {
+        tool_hook::ToolVerdict::Pass => ToolDecision::Pass,
+        tool_hook::ToolVerdict::Wait => ToolDecision::Wait,
+        tool_hook::ToolVerdict::Reroute(route) => ToolDecision::Reroute(check_route(route, media)?),
+        tool_hook::ToolVerdict::Rewrite(arguments) => {
+            check_object("the rewrite", &arguments, ARGUMENTS_BYTES_MAX, &[])?;
+            ToolDecision::Rewrite(arguments)
+        }
+        tool_hook::ToolVerdict::Deny(reason) => {
+            if reason.trim().is_empty() {
+                return Err(VerdictError::Empty("the denial"));
+            }
+            check_text("the denial", &reason, MESSAGE_BYTES_MAX)?;
+            ToolDecision::Deny(reason)
+        }
     })
 }
 

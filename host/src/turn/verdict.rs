@@ -1,4 +1,4 @@
-//! What a skill answers to a turn. Models are still names here: the route room resolves them against what is known.
+//! What a skill answers to a turn, and to a tool call in it. Models are still names here: the route room resolves them against what is known.
 //!
 //! The values have passed the checks on untrusted input (lengths, control characters, statuses, JSON) in the skill room;
 //! past that point no one checks them again.
@@ -14,6 +14,21 @@ pub enum Decision {
     Reply(String),
     /// Do not serve the request.
     Refuse(Refusal),
+}
+
+/// What is to become of a tool call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolDecision {
+    /// It goes out as the model writes it.
+    Pass,
+    /// To be asked again with the complete arguments; never the answer to those.
+    Wait,
+    /// Another model writes its arguments. The route is for this call alone, whatever hold it names.
+    Reroute(Route),
+    /// It goes out with these arguments: a JSON object.
+    Rewrite(String),
+    /// It is withheld, and the model is told why: some lines of text.
+    Deny(String),
 }
 
 /// Ways to serve a request, in order of preference.
