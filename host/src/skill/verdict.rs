@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 use super::text::is_unsafe;
 use crate::capability::bindings::{request_hook, tool_hook, types};
 use crate::turn::prompt::{Content, Message, Part, Prompt, Role};
-use crate::turn::verdict::{Afterwards, Candidate, Decision, Hold, Refusal, Route, Swap, ToolDecision};
+use crate::turn::verdict::{
+    Afterwards, Candidate, Decision, Hold, Refusal, Reroute, Route, Swap, ToolDecision,
+};
 
 /// A request hook's answer that has passed the checks.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,7 +109,10 @@ const TEXT_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a merge patch.
 const PATCH_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of the fields merged into one part.
+/// The fact of a rerouted call's route that says which of its arguments stay.
+const FIXED_ARGUMENTS: &str = "fixed-arguments";
+
+/// Bytes of the fields merged into one part, and of arguments that stay.
 const FIELDS_BYTES_MAX: usize = 16 << 10;
 
 /// Bytes of a tool call's arguments: a whole file may stand in them, and no more is held of an answer.
@@ -165,7 +170,7 @@ pub(super) fn check_tool(
     Ok(match verdict {
         tool_hook::ToolVerdict::Pass => ToolDecision::Pass,
         tool_hook::ToolVerdict::Wait => ToolDecision::Wait,
-        tool_hook::ToolVerdict::Reroute(route) => ToolDecision::Reroute(check_route(route, media)?),
+        tool_hook::ToolVerdict::Reroute(route) => ToolDecision::Reroute(check_reroute(route, media)?),
         tool_hook::ToolVerdict::Rewrite(arguments) => {
             check_object("the rewrite", &arguments, ARGUMENTS_BYTES_MAX, &[])?;
             ToolDecision::Rewrite(arguments)
@@ -219,6 +224,14 @@ fn check_route(route: types::Route, media: usize) -> Result<Route, VerdictError>
         tag: route.tag,
         reason: route.reason,
     })
+}
+
+fn check_reroute(route: types::Route, media: usize) -> Result<Reroute, VerdictError> {
+    let fixed = route.extra.iter().find(|(name, _)| name == FIXED_ARGUMENTS).map(|(_, json)| json.clone());
+    if let Some(fixed) = &fixed {
+        check_object("`fixed-arguments`", fixed, FIELDS_BYTES_MAX, &[])?;
+    }
+    Ok(Reroute { route: check_route(route, media)?, fixed })
 }
 
 fn check_candidate(candidate: types::Candidate, media: usize) -> Result<Candidate, VerdictError> {

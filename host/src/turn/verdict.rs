@@ -23,12 +23,22 @@ pub enum ToolDecision {
     Pass,
     /// To be asked again with the complete arguments; never the answer to those.
     Wait,
-    /// Another model writes its arguments. The route is for this call alone, whatever hold it names.
-    Reroute(Route),
+    /// Another model writes its arguments.
+    Reroute(Reroute),
     /// It goes out with these arguments: a JSON object.
     Rewrite(String),
     /// It is withheld, and the model is told why: some lines of text.
     Deny(String),
+}
+
+/// Who is to write a tool call's arguments, and what stays as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reroute {
+    /// In force for this call alone, whatever hold it names.
+    pub route: Route,
+    /// Members that the arguments must have with these values, whoever writes them: a JSON object, where there are some.
+    /// What another model writes without them, or with other values, is no valid call.
+    pub fixed: Option<String>,
 }
 
 /// Ways to serve a request, in order of preference.

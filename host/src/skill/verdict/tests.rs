@@ -176,6 +176,14 @@ fn what_is_said_to_a_tool_call_is_checked_like_what_is_said_to_a_turn() {
     let crowd = types::Route { candidates: vec![candidate(); CANDIDATES_MAX + 1], ..route() };
     assert_eq!(check(Said::Reroute(crowd)).unwrap_err(), "it has 17 candidates, and must have 1 to 16");
 
+    let fixing = |json: &str| {
+        let extra = vec![("fixed-arguments".to_owned(), json.to_owned()), ("more".to_owned(), String::new())];
+        check(Said::Reroute(types::Route { extra, ..route() }))
+    };
+    let Ok(ToolDecision::Reroute(rerouted)) = fixing(r#"{"id":"edit"}"#) else { panic!() };
+    assert_eq!(rerouted.fixed.as_deref(), Some(r#"{"id":"edit"}"#));
+    assert!(fixing("\"edit\"").unwrap_err().starts_with("`fixed-arguments` is not a JSON object: "));
+
     let padded = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
     let most = padded(ARGUMENTS_BYTES_MAX);
     assert_eq!(check(Said::Rewrite(most.clone())), Ok(ToolDecision::Rewrite(most)));
