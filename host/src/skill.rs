@@ -1,6 +1,7 @@
 //! Skills: WebAssembly components that decide which model serves a request.
 //!
-//! A file becomes a skill in `load`, gets instances in `pool`, is called in `call` and asked in its turn in `chain`;
+//! A file becomes a skill in `load`, gets instances in `pool`, is called in `call` and asked in its turn in `chain`, or
+//! about a tool call in `tool`;
 //! what it answers is untrusted until `verdict` has read it. The active skills are a [`Generation`], immutable: a request
 //! takes it once ([`Skills::generation`]) and is decided by it from start to end, whatever is swapped meanwhile.
 //!
@@ -34,6 +35,7 @@ mod shadow;
 mod status;
 mod text;
 mod ticker;
+mod tool;
 pub mod trial;
 mod verdict;
 mod witness;
@@ -57,6 +59,7 @@ pub use recorded::{Archive, Recorded, Recording};
 pub use said::{Said, Verdict, Way};
 pub use shadow::Tried;
 pub use status::{Source, State, Status};
+pub use tool::{ToolCall, ToolOutcome};
 pub use verdict::VerdictError;
 
 use std::collections::{BTreeMap, BTreeSet};

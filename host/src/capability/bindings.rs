@@ -20,7 +20,9 @@ wasmtime::component::bindgen!({
     additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
 });
 
-pub use self::exports::pointsman::skill::{command_hook, event_hook, guard_hook, lifecycle, request_hook};
+pub use self::exports::pointsman::skill::{
+    command_hook, event_hook, guard_hook, lifecycle, request_hook, tool_hook,
+};
 pub use self::pointsman::skill::{
     activity, clock, conversation, http, inference, kv, log, models, random, residency, sessions, types,
 };

@@ -305,6 +305,7 @@ fn note_steps(steps: &[Step], record: &mut Record) {
         let (result, detail) = match &step.result {
             StepResult::Passed => ("passed", None),
             StepResult::Amended => ("amended", None),
+            StepResult::Waits => ("waits", None),
             StepResult::Narrowed => ("narrowed", None),
             StepResult::Decided => ("decided", None),
             StepResult::Failed { message } | StepResult::Unasked { message } => {

@@ -16,7 +16,9 @@ use wasmtime::{Store, Trap};
 use super::engine::{Engine, Slot};
 use super::text::{SHOWN_BYTES_MAX, shown};
 use super::ticker::Running;
-use crate::capability::bindings::{command_hook, event_hook, guard_hook, lifecycle, request_hook, types};
+use crate::capability::bindings::{
+    command_hook, event_hook, guard_hook, lifecycle, request_hook, tool_hook, types,
+};
 use crate::capability::{Allowance, LastWords, Limits, Overstep, Phase, Sandbox, Subject};
 
 /// A guest in its store, with the hooks it has.
@@ -36,6 +38,7 @@ pub(super) struct Instance {
 pub(super) struct Hooks {
     pub(super) lifecycle: lifecycle::Guest,
     pub(super) request: Option<request_hook::Guest>,
+    pub(super) tool: Option<tool_hook::Guest>,
     pub(super) guard: Option<guard_hook::Guest>,
     pub(super) command: Option<command_hook::Guest>,
     pub(super) event: Option<event_hook::Guest>,
@@ -117,6 +120,18 @@ impl Instance {
         let bounds = self.begin_hook(Some(subject));
         let Some(hook) = &self.hooks.request else { return Err(CallError::Missing("request-hook")) };
         let done = timeout(bounds.wall_clock, hook.call_on_request(&mut self.store, turn)).await;
+        self.finish_hook(done, &bounds)
+    }
+
+    pub(super) async fn on_tool_call(
+        &mut self,
+        turn: &types::Turn,
+        call: &tool_hook::ToolCall,
+        subject: Subject,
+    ) -> Result<tool_hook::ToolVerdict, CallError> {
+        let bounds = self.begin_hook(Some(subject));
+        let Some(hook) = &self.hooks.tool else { return Err(CallError::Missing("tool-hook")) };
+        let done = timeout(bounds.wall_clock, hook.call_on_tool_call(&mut self.store, turn, call)).await;
         self.finish_hook(done, &bounds)
     }
 

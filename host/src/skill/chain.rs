@@ -47,6 +47,8 @@ pub enum StepResult {
     Passed,
     /// It amended the request.
     Amended,
+    /// It wants to see a tool call's complete arguments.
+    Waits,
     /// A guard took models away.
     Narrowed,
     /// It decided.
@@ -68,7 +70,7 @@ const FAILED_STATUS: u16 = 503;
 
 /// Why a skill gave no verdict.
 #[derive(Debug, thiserror::Error)]
-enum AskError {
+pub(super) enum AskError {
     #[error("{0}")]
     Call(#[from] CallError),
     #[error("gave a verdict that was refused: {0}")]
@@ -159,7 +161,7 @@ impl Active {
 
 impl AskError {
     /// The skill is at fault, not the gateway's load.
-    fn is_fault(&self) -> bool {
+    pub(super) fn is_fault(&self) -> bool {
         match self {
             Self::Call(error) => error.is_fault(),
             Self::Verdict(_) => true,

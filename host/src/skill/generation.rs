@@ -14,6 +14,7 @@ use super::{OnFailure, convert};
 use crate::capability::Identity;
 use crate::grant::Capability;
 use crate::id::SkillName;
+use crate::model::Directory;
 use crate::shelf::Digest;
 use crate::turn::event::Event;
 
@@ -78,6 +79,11 @@ impl Generation {
     pub async fn notify(&self, event: &Event) {
         let listening = self.skills.iter().filter(|skill| skill.hooks.contains(&Hook::Event));
         futures_util::future::join_all(listening.map(|skill| skill.tell(event))).await;
+    }
+
+    /// The models as they are now.
+    pub(super) fn directory(&self) -> Arc<Directory> {
+        self.skills.first().map(|skill| skill.pool.delegates().models.directory()).unwrap_or_default()
     }
 
     pub(super) fn statuses(&self) -> Vec<Status> {

@@ -96,8 +96,7 @@ impl Inquiry {
 impl Generation {
     /// Asks the skills what is to become of a turn, with nothing behind it.
     pub async fn decide(self: &Arc<Self>, turn: Turn) -> Outcome {
-        let now = self.skills.first().map(|skill| skill.pool.delegates().models.directory());
-        let behind = Behind { conversation: None, directory: now.unwrap_or_default() };
+        let behind = Behind { conversation: None, directory: self.directory() };
         Inquiry::new(self.clone(), turn, behind).decide().await
     }
 }

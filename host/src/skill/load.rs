@@ -14,7 +14,9 @@ use super::compiled::{self, Wasm};
 use super::engine::Engine;
 use super::manifest::{self, Manifest, ManifestError};
 use super::pool::{Blueprint, Exports};
-use crate::capability::bindings::{self, command_hook, event_hook, guard_hook, lifecycle, request_hook};
+use crate::capability::bindings::{
+    self, command_hook, event_hook, guard_hook, lifecycle, request_hook, tool_hook,
+};
 use crate::capability::{Delegates, Identity, Limits, Sandbox, link_wasi};
 use crate::grant::{Capability, Grant, Rights};
 use crate::id::SkillName;
@@ -266,11 +268,12 @@ fn link(
     let has = |hook| interfaces.hooks.contains(&hook);
     let request =
         has(Hook::Request).then(|| request_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
+    let tool = has(Hook::Tool).then(|| tool_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
     let guard = has(Hook::Guard).then(|| guard_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
     let command =
         has(Hook::Command).then(|| command_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
     let event = has(Hook::Event).then(|| event_hook::GuestIndices::new(&pre)).transpose().map_err(link)?;
-    Ok((pre, Exports { lifecycle, request, guard, command, event }))
+    Ok((pre, Exports { lifecycle, request, tool, guard, command, event }))
 }
 
 // === impl Interfaces ===

@@ -14,7 +14,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::call::{self, CallError, Hooks, Instance};
 use super::engine::{Engine, Slot};
-use crate::capability::bindings::{command_hook, event_hook, guard_hook, lifecycle, request_hook};
+use crate::capability::bindings::{command_hook, event_hook, guard_hook, lifecycle, request_hook, tool_hook};
 use crate::capability::{Allowance, Delegates, Identity, Leave, Limits, Phase, Sandbox};
 
 /// All that it takes to make an instance.
@@ -35,6 +35,7 @@ pub(super) struct Blueprint {
 pub(super) struct Exports {
     pub(super) lifecycle: lifecycle::GuestIndices,
     pub(super) request: Option<request_hook::GuestIndices>,
+    pub(super) tool: Option<tool_hook::GuestIndices>,
     pub(super) guard: Option<guard_hook::GuestIndices>,
     pub(super) command: Option<command_hook::GuestIndices>,
     pub(super) event: Option<event_hook::GuestIndices>,
@@ -140,10 +141,11 @@ impl Exports {
     ) -> wasmtime::Result<Hooks> {
         let lifecycle = self.lifecycle.load(&mut *store, instance)?;
         let request = self.request.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
+        let tool = self.tool.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
         let guard = self.guard.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
         let command = self.command.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
         let event = self.event.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?;
-        Ok(Hooks { lifecycle, request, guard, command, event })
+        Ok(Hooks { lifecycle, request, tool, guard, command, event })
     }
 }
 

@@ -134,7 +134,9 @@ impl Outcome {
             (StepResult::Failed { message }, _) => Said::plain(Verdict::Fail, Some(message.clone())),
             (StepResult::Amended, _) => Said::plain(Verdict::Amend, patch()),
             (StepResult::Decided, Some((_, decision))) => Said::decided(decision),
-            (StepResult::Passed | StepResult::Narrowed | StepResult::Decided, _) => Said::pass(),
+            (StepResult::Passed | StepResult::Waits | StepResult::Narrowed | StepResult::Decided, _) => {
+                Said::pass()
+            }
         })
     }
 }

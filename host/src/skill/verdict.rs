@@ -7,9 +7,11 @@
 use serde_json::{Map, Value};
 
 use super::text::is_unsafe;
-use crate::capability::bindings::{request_hook, types};
+use crate::capability::bindings::{request_hook, tool_hook, types};
 use crate::turn::prompt::{Content, Message, Part, Prompt, Role};
-use crate::turn::verdict::{Afterwards, Candidate, Decision, Hold, Refusal, Route, Swap};
+use crate::turn::verdict::{
+    Afterwards, Candidate, Decision, Hold, Refusal, Reroute, Route, Swap, ToolDecision,
+};
 
 /// A request hook's answer that has passed the checks.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,8 +109,14 @@ const TEXT_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a merge patch.
 const PATCH_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of the fields merged into one part.
+/// The fact of a rerouted call's route that says which of its arguments stay.
+const FIXED_ARGUMENTS: &str = "fixed-arguments";
+
+/// Bytes of the fields merged into one part, and of arguments that stay.
 const FIELDS_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of a tool call's arguments: a whole file may stand in them, and no more is held of an answer.
+const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 
 /// Candidates of a route; more would not be tried within any client's patience.
 const CANDIDATES_MAX: usize = 16;
@@ -154,6 +162,29 @@ pub(super) fn check(verdict: request_hook::Verdict, media: usize) -> Result<Verd
     })
 }
 
+/// Checks a tool hook's answer, in a turn that has so many media.
+pub(super) fn check_tool(
+    verdict: tool_hook::ToolVerdict,
+    media: usize,
+) -> Result<ToolDecision, VerdictError> {
+    Ok(match verdict {
+        tool_hook::ToolVerdict::Pass => ToolDecision::Pass,
+        tool_hook::ToolVerdict::Wait => ToolDecision::Wait,
+        tool_hook::ToolVerdict::Reroute(route) => ToolDecision::Reroute(check_reroute(route, media)?),
+        tool_hook::ToolVerdict::Rewrite(arguments) => {
+            check_object("the rewrite", &arguments, ARGUMENTS_BYTES_MAX, &[])?;
+            ToolDecision::Rewrite(arguments)
+        }
+        tool_hook::ToolVerdict::Deny(reason) => {
+            if reason.trim().is_empty() {
+                return Err(VerdictError::Empty("the denial"));
+            }
+            check_text("the denial", &reason, MESSAGE_BYTES_MAX)?;
+            ToolDecision::Deny(reason)
+        }
+    })
+}
+
 /// Checks a text that is answered in the assistant's place.
 pub(super) fn check_reply(text: &str) -> Result<(), VerdictError> {
     check_text("the reply", text, TEXT_BYTES_MAX)
@@ -193,6 +224,14 @@ fn check_route(route: types::Route, media: usize) -> Result<Route, VerdictError>
         tag: route.tag,
         reason: route.reason,
     })
+}
+
+fn check_reroute(route: types::Route, media: usize) -> Result<Reroute, VerdictError> {
+    let fixed = route.extra.iter().find(|(name, _)| name == FIXED_ARGUMENTS).map(|(_, json)| json.clone());
+    if let Some(fixed) = &fixed {
+        check_object("`fixed-arguments`", fixed, FIELDS_BYTES_MAX, &[])?;
+    }
+    Ok(Reroute { route: check_route(route, media)?, fixed })
 }
 
 fn check_candidate(candidate: types::Candidate, media: usize) -> Result<Candidate, VerdictError> {

@@ -1,4 +1,4 @@
-//! What a skill answers to a turn. Models are still names here: the route room resolves them against what is known.
+//! What a skill answers to a turn, and to a tool call in it. Models are still names here: the route room resolves them against what is known.
 //!
 //! The values have passed the checks on untrusted input (lengths, control characters, statuses, JSON) in the skill room;
 //! past that point no one checks them again.
@@ -14,6 +14,31 @@ pub enum Decision {
     Reply(String),
     /// Do not serve the request.
     Refuse(Refusal),
+}
+
+/// What is to become of a tool call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolDecision {
+    /// It goes out as the model writes it.
+    Pass,
+    /// To be asked again with the complete arguments; never the answer to those.
+    Wait,
+    /// Another model writes its arguments.
+    Reroute(Reroute),
+    /// It goes out with these arguments: a JSON object.
+    Rewrite(String),
+    /// It is withheld, and the model is told why: some lines of text.
+    Deny(String),
+}
+
+/// Who is to write a tool call's arguments, and what stays as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reroute {
+    /// In force for this call alone, whatever hold it names.
+    pub route: Route,
+    /// Members that the arguments must have with these values, whoever writes them: a JSON object, where there are some.
+    /// What another model writes without them, or with other values, is no valid call.
+    pub fixed: Option<String>,
 }
 
 /// Ways to serve a request, in order of preference.

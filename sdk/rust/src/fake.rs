@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::bindings::contract::activity::SkillInfo;
 use crate::bindings::contract::conversation::Message;
 use crate::bindings::contract::log::Level;
-use crate::{Error, Instance, Model, Settings, Skill, Turn};
+use crate::{Error, Instance, Model, Settings, Skill, ToolCall, Turn};
 
 pub(crate) mod backend;
 
@@ -177,7 +177,7 @@ impl Drop for Running {
     }
 }
 
-// === impl Model, Turn, SkillInfo ===
+// === impl Model, Turn, ToolCall, SkillInfo ===
 
 impl Model {
     /// A language model for text, known by its id (`provider/key`), not resident.
@@ -270,6 +270,31 @@ impl Turn {
     /// After the assistant answered this.
     pub fn after(mut self, answer: &str) -> Self {
         self.last_answer = answer.to_owned();
+        self
+    }
+}
+
+impl ToolCall {
+    /// A call of this tool, of which no arguments are written yet.
+    pub fn of(name: &str) -> Self {
+        Self {
+            id: "call_1".to_owned(),
+            name: name.to_owned(),
+            arguments: None,
+            model: String::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// The arguments are complete.
+    pub fn with_arguments(mut self, json: &str) -> Self {
+        self.arguments = Some(json.to_owned());
+        self
+    }
+
+    /// This model makes it.
+    pub fn by(mut self, model: &str) -> Self {
+        self.model = model.to_owned();
         self
     }
 }

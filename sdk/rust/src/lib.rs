@@ -47,6 +47,7 @@ pub mod fake;
 mod prompt;
 mod route;
 mod skill;
+mod tool;
 
 pub use bindings::contract::types::{
     Afterwards, Candidate, ComposedMessage, ComposedPart, Error, Hold, Instance, Model, Part, Prompt,

@@ -20,7 +20,8 @@ pub trait Skill: Sized + 'static {
         Ok(Verdict::Pass)
     }
 
-    /// `tool`: the model calls a tool.
+    /// `tool`: the model calls a tool, and the client has not seen the call. It is asked at the tool's name; after
+    /// [`ToolVerdict::Wait`] it is asked once more, with the arguments. An error falls through to the next skill.
     fn on_tool_call(&self, _turn: &Turn, _call: &ToolCall) -> Result<ToolVerdict, Error> {
         Ok(ToolVerdict::Pass)
     }
@@ -65,13 +66,18 @@ impl<'a> Settings<'a> {
 
     /// Decodes the settings. An error is `invalid` and names the key: `rules.edit.primary: missing field ...`.
     pub fn parse<T: serde::de::DeserializeOwned>(self) -> Result<T, Error> {
-        let mut json = serde_json::Deserializer::from_str(self.0);
-        serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let key = error.path().to_string();
-            let reason = error.into_inner().to_string();
-            if key == "." { Error::invalid(reason) } else { Error::invalid(format!("`{key}`: {reason}")) }
-        })
+        parse(self.0)
     }
+}
+
+/// Decodes JSON; an error names the key.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Error> {
+    let mut json = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let key = error.path().to_string();
+        let reason = error.into_inner().to_string();
+        if key == "." { Error::invalid(reason) } else { Error::invalid(format!("`{key}`: {reason}")) }
+    })
 }
 
 // === impl Manifest ===

@@ -165,3 +165,45 @@ fn prompts_name_only_what_is_there() {
         "a part's fields may not touch `image_url`",
     );
 }
+
+#[test]
+fn what_is_said_to_a_tool_call_is_checked_like_what_is_said_to_a_turn() {
+    use tool_hook::ToolVerdict as Said;
+    let check = |said: Said| check_tool(said, 0).map_err(|error| error.to_string());
+    assert_eq!(check(Said::Pass), Ok(ToolDecision::Pass));
+    assert_eq!(check(Said::Wait), Ok(ToolDecision::Wait));
+    assert!(matches!(check(Said::Reroute(route())), Ok(ToolDecision::Reroute(_))));
+    let crowd = types::Route { candidates: vec![candidate(); CANDIDATES_MAX + 1], ..route() };
+    assert_eq!(check(Said::Reroute(crowd)).unwrap_err(), "it has 17 candidates, and must have 1 to 16");
+
+    let fixing = |json: &str| {
+        let extra = vec![("fixed-arguments".to_owned(), json.to_owned()), ("more".to_owned(), String::new())];
+        check(Said::Reroute(types::Route { extra, ..route() }))
+    };
+    let Ok(ToolDecision::Reroute(rerouted)) = fixing(r#"{"id":"edit"}"#) else { panic!() };
+    assert_eq!(rerouted.fixed.as_deref(), Some(r#"{"id":"edit"}"#));
+    assert!(fixing("\"edit\"").unwrap_err().starts_with("`fixed-arguments` is not a JSON object: "));
+
+    let padded = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
+    let most = padded(ARGUMENTS_BYTES_MAX);
+    assert_eq!(check(Said::Rewrite(most.clone())), Ok(ToolDecision::Rewrite(most)));
+    for (bad, reason) in [
+        (padded(ARGUMENTS_BYTES_MAX + 1), "the rewrite has 1048577 bytes, more than 1048576"),
+        ("[1]".to_owned(), "the rewrite is not a JSON object: "),
+        ("{\"a\": 1} and".to_owned(), "the rewrite is not a JSON object: "),
+        (String::new(), "the rewrite is not a JSON object: "),
+    ] {
+        let told = check(Said::Rewrite(bad)).unwrap_err();
+        assert!(told.starts_with(reason), "{told}");
+    }
+
+    let lines = "not here:\n\tonly below src/".to_owned();
+    assert_eq!(check(Said::Deny(lines.clone())), Ok(ToolDecision::Deny(lines)));
+    for (bad, reason) in [
+        (" \n".to_owned(), "the denial is empty"),
+        ("\u{1b}[2J".to_owned(), "the denial holds control characters"),
+        ("n".repeat(MESSAGE_BYTES_MAX + 1), "the denial has 4097 bytes, more than 4096"),
+    ] {
+        assert_eq!(check(Said::Deny(bad)).unwrap_err(), reason);
+    }
+}
