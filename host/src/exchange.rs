@@ -6,11 +6,13 @@
 
 mod account;
 mod attempt;
+mod calls;
 mod conversation;
 mod decide;
 pub mod infer;
 mod job;
 mod respond;
+mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -75,6 +77,10 @@ pub struct Limits {
     pub answer_timeout: Duration,
     /// Bytes of an answer that is not streamed.
     pub answer_bytes_max: usize,
+    /// How long the tool calls of one message may take to be written by other models, loading them included.
+    pub reroute_timeout: Duration,
+    /// Bytes of tool calls that are held back of one answer.
+    pub hold_bytes_max: usize,
 }
 
 /// A request as it came in.
@@ -96,6 +102,8 @@ impl Default for Limits {
             stream_grace: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(600),
             answer_bytes_max: 64 * 1024 * 1024,
+            reroute_timeout: Duration::from_secs(60),
+            hold_bytes_max: 1024 * 1024,
         }
     }
 }
@@ -140,15 +148,16 @@ async fn prepare(account: &Arc<Account>, headers: HeaderMap, body: Bytes) -> Res
         current: &current,
         directory: &directory,
     };
-    let (plan, patches, weight) = match decide::decide(account, &case).await? {
-        Decided::Serve { plan, patches, weight } => (plan, patches, weight),
+    let (plan, patches, weight, hearing) = match decide::decide(account, &case).await? {
+        Decided::Serve { plan, patches, weight, hearing } => (plan, patches, weight, hearing),
         Decided::Reply(text) => {
             let (streaming, model) = (request.stream, request.model.clone());
             return Ok(Prepared::Reply(Reply { streaming, model, text }));
         }
     };
     let (account, progress) = (account.clone(), Arc::default());
-    let job = Job { account, request, headers, session, plan, patches, weight, progress };
+    let told = Vec::new();
+    let job = Job { account, request, headers, session, plan, patches, weight, hearing, told, progress };
     Ok(Prepared::Serve(Arc::new(job)))
 }
 

@@ -205,14 +205,7 @@ pub fn routed(
     config: &Config,
     directory: &Directory,
 ) -> Option<Plan> {
-    let terms = Some((route.swap, route.afterwards));
-    let of_candidate = |(index, candidate): (usize, &Candidate)| {
-        let context_length = candidate.context_length;
-        let attempt = move |model| Attempt { model, candidate: Some(index), context_length, terms };
-        Some(Pool::named(&candidate.model, directory)?.into_ids().map(attempt))
-    };
-    let mut attempts: Vec<_> =
-        route.candidates.iter().enumerate().filter_map(of_candidate).flatten().collect();
+    let mut attempts = by_candidates(&route, directory);
     if attempts.is_empty() {
         return None;
     }
@@ -221,6 +214,23 @@ pub fn routed(
     }
     add_fallbacks(&mut attempts, config, directory);
     Some(Plan { attempts, routed: Some(Routed { skill, route }) })
+}
+
+/// The plan for a tool call that another model writes: the route's candidates and nobody else, since the first model's own
+/// call stands behind them.
+pub fn rerouted(skill: SkillName, route: Arc<verdict::Route>, directory: &Directory) -> Plan {
+    Plan { attempts: by_candidates(&route, directory), routed: Some(Routed { skill, route }) }
+}
+
+/// What the candidates of a route come to, as far as they are known.
+fn by_candidates(route: &verdict::Route, directory: &Directory) -> Vec<Attempt> {
+    let terms = Some((route.swap, route.afterwards));
+    let of_candidate = |(index, candidate): (usize, &Candidate)| {
+        let context_length = candidate.context_length;
+        let attempt = move |model| Attempt { model, candidate: Some(index), context_length, terms };
+        Some(Pool::named(&candidate.model, directory)?.into_ids().map(attempt))
+    };
+    route.candidates.iter().enumerate().filter_map(of_candidate).flatten().collect()
 }
 
 /// Fallbacks follow with the conversation as it is; a model that already stands there with it is not asked twice.

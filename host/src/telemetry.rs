@@ -1,7 +1,8 @@
 //! What happened, for people: one [`Record`] per request, kept in a bounded ring in memory, and one tracing event at its
 //! end. `pointsman why` and the admin API read the ring; nothing of it is on disk.
 //!
-//! Records hold no message texts: what a skill said of its decision, never what the user wrote. Values, and one lock
+//! Records hold no message texts: what a skill said of its decision, and the beginnings of tool calls' arguments that a
+//! skill looked at, never what the user wrote. Values, and one lock
 //! around the ring that is held for a push or a look, never across anything that waits: no task, no clock, no I/O.
 
 use std::borrow::Cow;
@@ -43,6 +44,9 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// The model that served.
     pub model: Option<Arc<str>>,
+    /// Tool calls that skills were asked about.
+    #[serde(default)]
+    pub calls: Vec<Call>,
     /// Media of earlier turns that were replaced by a line of text.
     pub placeholders: usize,
     /// What the gateway did that nobody asked for, as in opening a stream early, falling back or passing a route over.
@@ -99,6 +103,41 @@ pub struct Attempt {
     pub loaded_ms: Option<u64>,
 }
 
+/// A tool call of an answer, and what became of it. Of arguments the beginning is kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// As the client knows it.
+    pub id: String,
+    /// The tool.
+    pub tool: String,
+    /// What each skill said of it, in the order they were asked.
+    pub steps: Vec<Step>,
+    /// The skill that decided; none where all passed.
+    pub skill: Option<Arc<str>>,
+    /// Its reason, for people.
+    pub reason: Option<String>,
+    /// The arguments that the model itself wrote.
+    pub own: String,
+    /// Each attempt to have it written by another model, in order.
+    pub writings: Vec<Writing>,
+    /// What became of it: `passed`, `rewritten`, `written by <model>`, `kept`, `released`, `denied`, `broken off`.
+    pub outcome: Cow<'static, str>,
+    /// The arguments that left, where they are not its own.
+    pub sent: Option<String>,
+}
+
+/// One attempt to have a call written by another model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Writing {
+    /// Who was asked, what was sent, what came of it, and how long it waited.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+    /// What it wrote, where that was refused.
+    pub wrote: Option<String>,
+    /// From its grant to the end of its answer.
+    pub took_ms: Option<u64>,
+}
+
 /// The last [`RECORDS_MAX`] records.
 #[derive(Debug, Default)]
 pub struct Ring {
@@ -117,6 +156,7 @@ impl Record {
         };
         lines.extend(self.steps.iter().map(step));
         lines.extend(self.attempts.iter().map(|it| format!("- tried `{}`: {}", it.model, it.outcome)));
+        lines.extend(self.calls.iter().map(Call::explained));
         lines.extend(self.notes.iter().map(|note| format!("- {note}")));
         lines.join("\n")
     }
@@ -147,6 +187,21 @@ impl Record {
         if !parts.is_empty() {
             line.push_str("; ");
             line.push_str(&parts.join(", "));
+        }
+        line
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// The story in one line of Markdown.
+    fn explained(&self) -> String {
+        let by = self.skill.as_deref().map(|skill| format!(" (`{skill}`)")).unwrap_or_default();
+        let reason = self.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let mut line = format!("- called `{}`: {}{by}{reason}", self.tool, self.outcome);
+        for Writing { attempt, .. } in &self.writings {
+            line.push_str(&format!("; `{}`: {}", attempt.model, attempt.outcome));
         }
         line
     }

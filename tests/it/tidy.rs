@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capability", &["grant", "id", "model"]),
     ("skill", &["capability", "grant", "id", "model", "shelf", "turn"]),
     ("upstream", &["wire"]),
-    ("splice", &["error", "residency", "wire"]),
+    ("splice", &["error", "id", "residency", "turn", "wire"]),
     (
         "exchange",
         &[

@@ -161,6 +161,11 @@ pub struct Limits {
     pub answer_timeout: Option<Period>,
     /// Bytes of an answer that is not streamed; 64 MiB unless written.
     pub answer_bytes_max: Option<NonZeroUsize>,
+    /// How long the tool calls of one message may take to be written by other models, loading them included; 60s unless
+    /// written. Then the model's own calls go out.
+    pub reroute_timeout: Option<Period>,
+    /// Bytes of tool calls that are held back of one answer; 1 MiB unless written. What is longer goes out as it is.
+    pub hold_bytes_max: Option<NonZeroUsize>,
     /// Bytes of a request's body, decompressed; 64 MiB unless written.
     pub body_bytes_max: Option<NonZeroUsize>,
     /// How long a client may take to send its body; 60s unless written.

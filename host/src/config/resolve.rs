@@ -193,6 +193,9 @@ fn exchange_limits(limits: &file::Limits, problems: &mut Problems) -> exchange::
         answer_timeout: timeout("limits.answer_timeout", limits.answer_timeout, problems)
             .unwrap_or(default.answer_timeout),
         answer_bytes_max: limits.answer_bytes_max.map_or(default.answer_bytes_max, usize::from),
+        reroute_timeout: timeout("limits.reroute_timeout", limits.reroute_timeout, problems)
+            .unwrap_or(default.reroute_timeout),
+        hold_bytes_max: limits.hold_bytes_max.map_or(default.hold_bytes_max, usize::from),
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::calls;
 use super::job::Job;
 use crate::error::{Error, Fault};
 use crate::id::ModelId;
@@ -21,7 +23,9 @@ use crate::telemetry::millis;
 use crate::upstream::{SendError, Substitutes, answer_headers};
 use crate::wire::answer::{Seen, Watch};
 use crate::wire::compose::{self, Composed};
+use crate::wire::edit::Pieces;
 use crate::wire::fault::{self, Class};
+use crate::wire::order;
 use crate::wire::sse::Decoder;
 
 /// How often one attempt is made: once more where its provider stumbled.
@@ -50,7 +54,7 @@ pub(super) enum Content {
 }
 
 /// Why an attempt came to nothing.
-enum Failed {
+pub(super) enum Failed {
     /// The next attempt may do better.
     Next(Error),
     /// The next attempt on another model may do better.
@@ -67,7 +71,13 @@ enum Failed {
 
 /// Tries each attempt of the plan until one answers. Where all fail, the client is told of the first failure: it is that of
 /// the model it was meant for.
-pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
+///
+/// Boxed, since an answer's calls may have the same model asked again.
+pub(super) fn open(job: Arc<Job>) -> BoxFuture<'static, Result<Answer, Error>> {
+    async move { open_first(job).await }.boxed()
+}
+
+async fn open_first(job: Arc<Job>) -> Result<Answer, Error> {
     let (mut first_failure, mut would_swap) = (None, None);
     let mut not_loadable: Vec<&ModelId> = Vec::new();
     for attempt in &job.plan.attempts {
@@ -78,7 +88,7 @@ pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
             job.account.unroute();
         }
         match try_attempt(&job, attempt).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return calls::heard(&job, attempt, answer).await,
             Err(Failed::Stop(error)) => return Err(error),
             Err(Failed::WouldSwap(error)) => would_swap = would_swap.or(Some(error)),
             Err(Failed::Next(error) | Failed::Again(error) | Failed::Gone(error)) => {
@@ -95,13 +105,8 @@ pub(super) async fn open(job: Arc<Job>) -> Result<Answer, Error> {
     Err(first_failure.or(would_swap).unwrap_or_else(nothing))
 }
 
-async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
-    let sent = match (job.prompt(attempt), job.patches(attempt).next()) {
-        (Some(_), _) => "prompt",
-        (None, Some(_)) => "patched",
-        (None, None) => "conversation",
-    };
-    job.account.begin(attempt, sent);
+async fn try_attempt(job: &Arc<Job>, attempt: &Attempt) -> Result<Answer, Failed> {
+    job.account.begin(attempt, sent(job, attempt));
     let mut tried = once(job, attempt).await;
     for tries in 1..TRIES_GONE {
         match &tried {
@@ -123,7 +128,7 @@ async fn try_attempt(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
 }
 
 /// One acquisition and one exchange.
-async fn once(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
+async fn once(job: &Arc<Job>, attempt: &Attempt) -> Result<Answer, Failed> {
     let prompt_tokens = match job.prompt(attempt) {
         Some(_) => compose::estimated_tokens(&composed(job, attempt, attempt.model.key())?),
         None => job.request.estimated_tokens(),
@@ -147,19 +152,35 @@ async fn once(job: &Job, attempt: &Attempt) -> Result<Answer, Failed> {
     }
 }
 
+/// What is sent, in one word.
+pub(super) fn sent(job: &Job, attempt: &Attempt) -> &'static str {
+    match (job.prompt(attempt), job.patches(attempt).next()) {
+        _ if !job.told.is_empty() => "what became of its calls",
+        (Some(_), _) => "prompt",
+        (None, Some(_)) => "patched",
+        (None, None) => "conversation",
+    }
+}
+
 fn is_recast(job: &Job, attempt: &Attempt) -> bool {
     job.prompt(attempt).is_some() || job.patches(attempt).next().is_some()
 }
 
-fn composed(job: &Job, attempt: &Attempt, instance: &str) -> Result<Composed, Failed> {
+/// The body that an attempt sends.
+pub(super) fn composed(job: &Job, attempt: &Attempt, instance: &str) -> Result<Composed, Failed> {
+    let bad = |error: String| Failed::Next(Error::new(Fault::Skill, 502, "bad_prompt", error));
     let directory = job.account.gateway.residency.directory();
     let model = directory.get(&attempt.model);
     let takes = |part: &crate::wire::chat::MediaPart| model.is_none_or(|model| model.takes(part.kind));
-    if !is_recast(job, attempt) {
-        return Ok(compose::forward(&job.request, instance, takes));
-    }
-    compose::recast(&job.request, instance, job.prompt(attempt), job.patches(attempt), takes)
-        .map_err(|error| Failed::Next(Error::new(Fault::Skill, 502, "bad_prompt", error.to_string())))
+    let composed = match is_recast(job, attempt) {
+        false => compose::forward(&job.request, instance, takes),
+        true => compose::recast(&job.request, instance, job.prompt(attempt), job.patches(attempt), takes)
+            .map_err(|error| bad(error.to_string()))?,
+    };
+    job.told.iter().try_fold(composed, |composed, told| {
+        let body = order::go_on(&composed.body.concat(), told).map_err(|error| bad(error.to_string()))?;
+        Ok(Composed { body: Pieces::whole(body), ..composed })
+    })
 }
 
 fn note_grant(job: &Job, lease: &Lease, asked: Instant) {
@@ -174,7 +195,7 @@ fn note_grant(job: &Job, lease: &Lease, asked: Instant) {
 }
 
 /// Sends the body and reads as much of the answer as has to be there before anything is forwarded.
-async fn exchange(job: &Job, attempt: &Attempt, lease: Lease, body: Composed) -> Result<Answer, Failed> {
+async fn exchange(job: &Arc<Job>, attempt: &Attempt, lease: Lease, body: Composed) -> Result<Answer, Failed> {
     let sent = job.account.gateway.upstream.chat(attempt.model.provider(), &job.headers, body.body).await;
     let response = match sent {
         Ok(response) => response,
@@ -190,7 +211,7 @@ async fn exchange(job: &Job, attempt: &Attempt, lease: Lease, body: Composed) ->
     stream(job, attempt, lease, response).await
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
 }
@@ -234,7 +255,7 @@ async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<
 
 /// A stream, read up to the first frame that says something.
 async fn stream(
-    job: &Job,
+    job: &Arc<Job>,
     attempt: &Attempt,
     lease: Lease,
     response: Response<Incoming>,
@@ -282,7 +303,8 @@ async fn stream(
     note_served(job, &lease);
     let first_token = Instant::now();
     let upstream = Slot::new(upstream);
-    let opened = Opened { lease, upstream, first, watch, decoder, done, first_token };
+    let splice = calls::splice(job, attempt);
+    let opened = Opened { lease, upstream, first, watch, decoder, done, first_token, splice };
     Ok(Answer {
         status: head.status,
         headers: answer_headers(&head.headers),
@@ -321,7 +343,7 @@ fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
 }
 
 /// What a provider's refusal means: its texts and statuses say whether another try can help.
-fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
+pub(super) fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
     match fault::class(&error.message) {
         Class::Gone => ended(lease, End::Gone, Failed::Gone(error)),
         Class::ContextOverflow => ended(lease, End::Failed, Failed::Stop(error)),
@@ -333,7 +355,7 @@ fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
     }
 }
 
-fn unreachable(error: &SendError) -> Failed {
+pub(super) fn unreachable(error: &SendError) -> Failed {
     match error {
         SendError::Broken { .. } => {
             Failed::Again(Error::new(Fault::Provider, 502, "provider_broke_off", error.to_string()))
@@ -346,7 +368,7 @@ fn unreachable(error: &SendError) -> Failed {
 }
 
 /// A refused claim, as the client is told of it if nothing else helps.
-fn refused(refused: Refused) -> Failed {
+pub(super) fn refused(refused: Refused) -> Failed {
     let (fault, status, code) = match &refused.reason {
         Reason::QueueFull => (Fault::Gateway, 429, "queue_full"),
         Reason::DrainTimeout => (Fault::Gateway, 503, "models_busy"),
@@ -371,7 +393,7 @@ fn refused(refused: Refused) -> Failed {
 // === impl Failed ===
 
 impl Failed {
-    fn error(&self) -> &Error {
+    pub(super) fn error(&self) -> &Error {
         match self {
             Self::Next(error)
             | Self::NotThisModel(error)

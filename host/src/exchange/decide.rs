@@ -14,7 +14,7 @@ use crate::model::Directory;
 use crate::route::{self, Current, Plan};
 use crate::session::key;
 use crate::session::table::{Facts, Held, Standing};
-use crate::skill::{Answered, Behind, Inquiry, Step, StepResult};
+use crate::skill::{Answered, Behind, Hook, Inquiry, Step, StepResult};
 use crate::telemetry::{self, Record};
 use crate::turn::verdict::Decision;
 use crate::turn::{LAST_ANSWER_MAX, Protocol, Turn, USER_TEXT_MAX, excerpt};
@@ -49,6 +49,8 @@ pub(super) enum Decided {
         patches: Vec<String>,
         /// What the request may move.
         weight: Weight,
+        /// Whom to ask about tool calls; none where nobody is to be asked.
+        hearing: Option<Arc<Inquiry>>,
     },
     /// By a skill, in the assistant's place.
     Reply(String),
@@ -111,15 +113,17 @@ pub(super) async fn decide(account: &Account, case: &Case<'_>) -> Result<Decided
     let generation = account.gateway.skills.generation();
     account.note(|record| record.generation = generation.number());
     let is_new_turn = matches!(case.standing, Standing::NewTurn(_));
-    if !is_new_turn && !generation.is_guarded() {
+    let hears_calls = !case.request.tools.is_empty() && generation.has(Hook::Tool);
+    if !is_new_turn && !hears_calls && !generation.is_guarded() {
         return by_skills(account, case, None).await;
     }
     let conversation = Arc::new(conversation::Behind(case.request.clone()));
     let behind = Behind { conversation: Some(conversation), directory: case.directory.clone() };
-    let inquiry = Inquiry::new(generation, turn(account, case), behind);
+    let inquiry = Arc::new(Inquiry::new(generation, turn(account, case), behind));
     let decided = by_skills(account, case, Some(&inquiry)).await?;
-    let Decided::Serve { plan, patches, weight } = decided else { return Ok(decided) };
-    Ok(Decided::Serve { plan: guarded(account, &inquiry, plan).await?, patches, weight })
+    let Decided::Serve { plan, patches, weight, .. } = decided else { return Ok(decided) };
+    let plan = guarded(account, &inquiry, plan).await?;
+    Ok(Decided::Serve { plan, patches, weight, hearing: hears_calls.then_some(inquiry) })
 }
 
 /// What skills decide, and what holds where they pass.
@@ -147,7 +151,7 @@ async fn by_skills(account: &Account, case: &Case<'_>, inquiry: Option<&Inquiry>
     if let Some(routed) = &plan.routed {
         account.route(routed);
     }
-    Ok(Decided::Serve { plan, patches, weight })
+    Ok(Decided::Serve { plan, patches, weight, hearing: None })
 }
 
 /// Asks the skills, and notes what they decided for the whole turn.
@@ -301,22 +305,23 @@ fn note_command(answered: &Answered, record: &mut Record) {
 }
 
 fn note_steps(steps: &[Step], record: &mut Record) {
-    for step in steps {
-        let (result, detail) = match &step.result {
-            StepResult::Passed => ("passed", None),
-            StepResult::Amended => ("amended", None),
-            StepResult::Waits => ("waits", None),
-            StepResult::Narrowed => ("narrowed", None),
-            StepResult::Decided => ("decided", None),
-            StepResult::Failed { message } | StepResult::Unasked { message } => {
-                ("failed", Some(message.clone()))
-            }
-        };
-        record.steps.push(telemetry::Step {
-            skill: step.skill.shared(),
-            result: result.into(),
-            detail,
-            took_us: u64::try_from(step.elapsed.as_micros()).unwrap_or(u64::MAX),
-        });
+    record.steps.extend(steps.iter().map(noted));
+}
+
+/// A step, as `why` shows it.
+pub(super) fn noted(step: &Step) -> telemetry::Step {
+    let (result, detail) = match &step.result {
+        StepResult::Passed => ("passed", None),
+        StepResult::Amended => ("amended", None),
+        StepResult::Waits => ("waits", None),
+        StepResult::Narrowed => ("narrowed", None),
+        StepResult::Decided => ("decided", None),
+        StepResult::Failed { message } | StepResult::Unasked { message } => ("failed", Some(message.clone())),
+    };
+    telemetry::Step {
+        skill: step.skill.shared(),
+        result: result.into(),
+        detail,
+        took_us: u64::try_from(step.elapsed.as_micros()).unwrap_or(u64::MAX),
     }
 }

@@ -6,12 +6,14 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::account::Account;
-use crate::id::SessionKey;
+use crate::id::{ModelId, SessionKey};
 use crate::residency::{Claim, Progress, Purpose};
 use crate::route::{Attempt, Plan};
+use crate::skill::Inquiry;
 use crate::turn::prompt::Prompt;
 use crate::turn::verdict::{Candidate, Swap};
 use crate::wire::chat::Request;
+use crate::wire::order::Told;
 
 /// One request on its way through its attempts.
 pub(super) struct Job {
@@ -23,6 +25,10 @@ pub(super) struct Job {
     /// What skills amended, in order.
     pub(super) patches: Vec<String>,
     pub(super) weight: Weight,
+    /// Whom to ask about tool calls; none where nobody is to be asked.
+    pub(super) hearing: Option<Arc<Inquiry>>,
+    /// What the model was told since, after its calls were withheld.
+    pub(super) told: Vec<Told>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -35,17 +41,39 @@ pub(super) enum Weight {
     Held,
     /// A title, a summary: it moves neither route nor baseline.
     Side,
+    /// A tool call of it, which another model writes: it moves neither as well.
+    Call,
 }
 
 // === impl Job ===
 
 impl Job {
+    /// The same request by another plan, with what the model has been told since. Its calls are not asked about.
+    pub(super) fn again(&self, plan: Plan, weight: Weight, told: Vec<Told>) -> Self {
+        let Self { account, request, headers, session, patches, .. } = self;
+        Self {
+            account: account.clone(),
+            request: request.clone(),
+            headers: headers.clone(),
+            session: session.clone(),
+            plan,
+            patches: patches.clone(),
+            weight,
+            hearing: None,
+            told,
+            progress: Arc::default(),
+        }
+    }
+
     /// The claim that an attempt makes on its model.
     pub(super) fn claim(&self, attempt: &Attempt, prompt_tokens: u32) -> Claim {
-        let purpose = match attempt.terms {
-            _ if self.weight == Weight::Side => Purpose::SideCall { swap: Swap::Wait },
-            Some((swap, afterwards)) => Purpose::Routed { swap, afterwards },
-            None => Purpose::Plain,
+        let purpose = match (self.weight, attempt.terms) {
+            (Weight::Side, _) => Purpose::SideCall { swap: Swap::Wait },
+            (Weight::Call, terms) => Purpose::SideCall { swap: terms.map_or(Swap::Wait, |(swap, _)| swap) },
+            (Weight::Decided | Weight::Held, Some((swap, afterwards))) => {
+                Purpose::Routed { swap, afterwards }
+            }
+            (Weight::Decided | Weight::Held, None) => Purpose::Plain,
         };
         Claim {
             model: attempt.model.clone(),
@@ -66,7 +94,10 @@ impl Job {
 
     /// The prompt that an attempt sends in place of the conversation.
     pub(super) fn prompt(&self, attempt: &Attempt) -> Option<&Prompt> {
-        if self.weight == Weight::Decided { self.candidate(attempt)?.prompt.as_ref() } else { None }
+        match self.weight {
+            Weight::Decided | Weight::Call => self.candidate(attempt)?.prompt.as_ref(),
+            Weight::Held | Weight::Side => None,
+        }
     }
 
     /// Patches that an attempt merges into the body: what skills amended, then the candidate's own.
@@ -78,14 +109,25 @@ impl Job {
     /// What the client is waiting for, in one line.
     pub(super) fn waiting_line(&self) -> String {
         let model = self.account.waiting_for();
-        let name =
-            model.as_ref().map_or("a model", |model| model.as_str().rsplit('/').next().unwrap_or_default());
-        match self.progress.read() {
-            Some(stage) => {
-                let now = Instant::now().into_std();
-                format!("{} {name} {} s", stage.phase, now.saturating_duration_since(stage.since).as_secs())
-            }
-            None => format!("waiting for {name}"),
-        }
+        let name = model.as_ref().map_or("a model", short);
+        self.stage_line(name).unwrap_or_else(|| format!("waiting for {name}"))
     }
+
+    /// What the client is waiting for while its first attempt's model writes a call of this tool.
+    pub(super) fn waiting_line_of_call(&self, tool: &str) -> String {
+        let name = self.plan.attempts.first().map_or("a model", |attempt| short(&attempt.model));
+        self.stage_line(name).unwrap_or_else(|| format!("{name} writes the call of {tool}"))
+    }
+
+    /// What is being done so that this model can answer; none where nothing is.
+    fn stage_line(&self, name: &str) -> Option<String> {
+        let stage = self.progress.read()?;
+        let since = Instant::now().into_std().saturating_duration_since(stage.since);
+        Some(format!("{} {name} {} s", stage.phase, since.as_secs()))
+    }
+}
+
+/// A model's name as people say it.
+fn short(model: &ModelId) -> &str {
+    model.as_str().rsplit('/').next().unwrap_or_default()
 }

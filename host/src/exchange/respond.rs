@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, FutureExt};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
@@ -37,7 +37,7 @@ pub(super) struct Reply {
 
 /// Answers a request through its attempts.
 pub(super) async fn serve(job: Arc<Job>, finish: Finish) -> Response<ResponseBody> {
-    let mut opening = Box::pin(attempt::open(job.clone()));
+    let mut opening = attempt::open(job.clone());
     let answer = if job.request.stream {
         let grace = job.account.settings.limits.stream_grace;
         match tokio::time::timeout(grace, &mut opening).await {
@@ -74,7 +74,7 @@ fn answered(account: &Account, answer: Answer, mut finish: Finish) -> Response<R
 /// A stream of our own making, which the provider's will join.
 fn opened_early(
     job: &Arc<Job>,
-    opening: std::pin::Pin<Box<impl Future<Output = Result<Answer, Error>> + Send + 'static>>,
+    opening: BoxFuture<'static, Result<Answer, Error>>,
     mut finish: Finish,
 ) -> Response<ResponseBody> {
     finish.status = 200;
@@ -95,7 +95,7 @@ fn opened_early(
 }
 
 /// Behind a stream that is open already only a stream can follow.
-fn streamed(answer: Answer) -> Result<Opened, Error> {
+pub(super) fn streamed(answer: Answer) -> Result<Opened, Error> {
     match answer.content {
         Content::Stream(opened) => Ok(*opened),
         Content::Whole(..) => {

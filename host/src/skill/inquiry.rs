@@ -63,6 +63,11 @@ impl Inquiry {
         &self.generation
     }
 
+    /// The turn's model is not to be passed by.
+    pub fn is_pinned(&self) -> bool {
+        self.turn.pinned
+    }
+
     /// When it came, and what chance gave skills for it.
     pub(super) fn moment(&self) -> Moment {
         self.subject.moment.clone().unwrap_or_else(|| Moment::now(Arc::default()))

@@ -100,6 +100,17 @@ impl Watch {
         }
     }
 
+    /// Takes in what became of the message's calls: which of them the client has. Without any, nothing was called.
+    pub fn settle(&mut self, calls: impl ExactSizeIterator<Item = bool>) {
+        if calls.len() == 0 {
+            return;
+        }
+        self.tool_calls = calls.into_iter().any(|has_left| has_left);
+        if !self.tool_calls && self.finish.as_deref() == Some("tool_calls") {
+            self.finish = Some("stop".to_owned());
+        }
+    }
+
     fn note(&mut self, skeleton: Skeleton) {
         self.model = self.model.take().or(skeleton.model);
         self.usage = skeleton.usage.or(self.usage);

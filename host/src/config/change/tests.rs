@@ -44,6 +44,8 @@ const VALUES: [(&str, &str); 62] = [
     ("limits.stream_grace", "\"9s\""),
     ("limits.answer_timeout", "\"9s\""),
     ("limits.answer_bytes_max", "9"),
+    ("limits.reroute_timeout", "\"9s\""),
+    ("limits.hold_bytes_max", "9"),
     ("limits.body_bytes_max", "9"),
     ("limits.body_timeout", "\"9s\""),
     ("limits.connections_max", "9"),

@@ -41,6 +41,15 @@ pub enum Fate {
     Denied(String),
 }
 
+// === impl Fate ===
+
+impl Fate {
+    /// The client has the call.
+    pub fn has_left(&self) -> bool {
+        !matches!(self, Self::Undecided | Self::Denied(_))
+    }
+}
+
 /// The beginning of a text, as much as is kept.
 pub(super) fn beginning(text: &str) -> String {
     text.get(..text.floor_char_boundary(KEPT_BYTES_MAX)).unwrap_or_default().to_owned()
