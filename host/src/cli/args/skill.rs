@@ -274,11 +274,15 @@ A table:
   [[models]]                  # what it sees; also: embedding, vision, tools, reasoning, remote, context, size_mib
   id = \"lmstudio/acme/otter-8b\"
   resident = true
-  [[cases]]                   # also: name, last_answer, media, tools, pinned, agent, requested
+  [[cases]]                   # also: name, last_answer, media, tools, pinned, agent, session, requested, current
   text = \"write me a poem\"
-  expect = { verdict = \"route\", model = \"otter\", says = \"poem\" }
+  expect = { verdict = \"route\", model = \"otter\", says = \"poem\" }   # also: fallbacks, swap, status
+  [[cases]]                   # a tool call in such a turn; without arguments, the model is still writing them
+  call = { name = \"edit\", arguments = { path = \"poem.txt\" }, model = \"lmstudio/acme/otter-8b\" }
+  expect = { verdict = \"deny\", says = \"not there\" }
 
-Verdicts: pass, amend, route, reply, refuse, fail.  At the top, also: settings, grants.";
+Verdicts on a turn: pass, amend, route, reply, refuse, fail.  On a call: pass, wait, reroute, rewrite, deny, fail.
+At the top, also: settings, grants.";
 
 const INSTALL_EXAMPLES: &str = "\
 Examples:
