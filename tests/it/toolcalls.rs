@@ -232,6 +232,42 @@ async fn a_table_of_cases_may_be_about_tool_calls() {
     ] {
         let table = format!("[[cases]]\ntext = \"\"\n{pass}\n\n[[cases]]\n{case}\n");
         let error = trial::run(guest("hears-calls"), &table).await.unwrap_err().to_string();
-        assert!(error.contains(&format!("at line {line}")) && error.contains(reason), "{error}");
+        assert!(error.contains(&format!("line {line}")) && error.contains(reason), "{error}");
     }
+}
+
+/// The component that ships with the gateway.
+fn router() -> Vec<u8> {
+    let bundled = pointsman::app::bundled();
+    bundled.into_iter().find(|it| it.name == "tool-router").unwrap().wasm.to_vec()
+}
+
+#[tokio::test]
+async fn the_bundled_router_does_as_its_tables_of_cases_say() {
+    let router = router();
+    let tables = [
+        include_str!("../../skills/tool-router/tests/cases.toml"),
+        include_str!("../../skills/tool-router/tests/list.toml"),
+    ];
+    for table in tables {
+        let report = trial::run(router.clone(), table).await.unwrap();
+        let bad: Vec<_> = report.cases.iter().filter(|case| !case.ok).collect();
+        assert!(report.ok, "{bad:#?}");
+    }
+}
+
+#[tokio::test]
+async fn the_bundled_router_names_every_setting_that_is_wrong() {
+    let router = router();
+    let told = async |settings: &str| {
+        let table = format!("{settings}\n[[cases]]\ntext = \"\"\nexpect = {{ verdict = \"pass\" }}");
+        trial::run(router.clone(), &table).await.unwrap_err().to_string()
+    };
+    // The host holds them against the schema first.
+    let schema = told("[settings]\nswap = \"maybe\"\nrules = { edit = { primary = 7 } }").await;
+    assert!(schema.contains("`/swap`") && schema.contains("`/rules/edit/primary`"), "{schema}");
+    let on = told("[settings.rules]\nedit = true").await;
+    assert!(on.contains("`/rules/edit`"), "{on}");
+    let own = told("[settings]\nrules = [{ tools = [\"a\", \"a\"], model = \" \" }]").await;
+    assert!(own.contains("`rules[0].model`") && own.contains("`rules[0].tools[1]`"), "{own}");
 }

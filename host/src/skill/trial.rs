@@ -20,6 +20,8 @@ use crate::id::SkillName;
 use crate::model::Directory;
 use table::{Case, Expected, Table};
 
+pub use table::{CaseError, TableError};
+
 /// Cases of one table.
 pub const CASES_MAX: usize = 10_000;
 
@@ -54,7 +56,7 @@ pub struct Judged {
 pub enum TrialError {
     /// The table cannot be read.
     #[error("the table: {0}")]
-    Table(#[from] toml::de::Error),
+    Table(#[from] TableError),
     /// It has none, or too many.
     #[error("a table has 1 to {CASES_MAX} `[[cases]]`")]
     Count,
@@ -77,7 +79,7 @@ struct Listed(Arc<Directory>);
 /// # Errors
 /// The table is not one, or the component cannot be used at all.
 pub async fn run(wasm: Vec<u8>, table: &str) -> Result<Report, TrialError> {
-    let table: Table = toml::from_str(table)?;
+    let table = Table::parse(table)?;
     if table.cases.is_empty() || table.cases.len() > CASES_MAX {
         return Err(TrialError::Count);
     }
@@ -104,7 +106,7 @@ async fn start(wasm: Vec<u8>, table: &Table) -> Result<Arc<Skills>, TrialError> 
         ..SkillConfig::default()
     };
     let config = Config { skills: [(NAME.to_owned(), skill)].into(), ..Config::default() };
-    let listed = Listed(Arc::new(Directory::new(table.models(), Vec::new())));
+    let listed = Listed(Arc::new(Directory::new(table.models.clone(), Vec::new())));
     let delegates = Delegates { models: Arc::new(listed), ..Delegates::nowhere() };
     let bundled = Bundled { name: NAME, wasm: wasm.into() };
     let (skills, _housekeeping) = Skills::start(config, delegates, &[bundled]).await?;

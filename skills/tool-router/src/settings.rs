@@ -3,7 +3,7 @@
 //! Rules are read from a map or from a list, whichever is written; an agent's are laid over those that hold for all. What
 //! rules mean is in [`rules`](crate::rules).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pointsman_sdk::{Error, Settings, Swap};
 use serde_json::{Map, Value};
@@ -168,7 +168,7 @@ impl Reader {
 
     /// Rules of the form `{"tools": […], "model": "…", "fallbacks": […]}`.
     fn list(&mut self, key: &str, list: &[Value]) -> Vec<Rule> {
-        let mut rules: Vec<Rule> = Vec::new();
+        let (mut rules, mut seen) = (Vec::new(), BTreeSet::new());
         for (place, value) in list.iter().enumerate() {
             let key = format!("{key}[{place}]");
             let Some(object) = self.object(&key, value) else { continue };
@@ -182,13 +182,13 @@ impl Reader {
             for (place, name) in names.iter().enumerate() {
                 let key = format!("{tools}[{place}]");
                 let Some(name) = self.text(&key, Some(name), NAME_BYTES_MAX) else { continue };
-                if rules.iter().any(|rule| rule.pattern.as_str() == name) {
+                if !seen.insert(name.clone()) {
                     self.wrong(&key, format_args!("`{name}` has a rule before this one"));
                 }
                 rules.extend(answer.clone().map(|answer| Rule { pattern: Pattern::new(&name), answer }));
             }
         }
-        if rules.len() > RULES_MAX {
+        if seen.len() > RULES_MAX {
             self.wrong(key, format_args!("more than {RULES_MAX} tools"));
         }
         rules

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+use toml::Spanned;
 
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
 use crate::model::{Costs, Instance, InstanceState, Kind, MediaKind, Model};
@@ -15,19 +16,41 @@ use crate::skill::said::Verdict;
 use crate::turn::{Protocol, Turn};
 
 /// A table of cases.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(super) struct Table {
     /// For the skill's `configure`.
-    #[serde(default)]
     pub(super) settings: Option<BTreeMap<String, Value>>,
     /// What it may use; all that it imports unless written.
-    #[serde(default)]
     pub(super) grants: Option<Vec<String>>,
     /// The models that it sees.
+    pub(super) models: Vec<Model>,
+    pub(super) cases: Vec<Case>,
+}
+
+/// Why a text is no table of cases.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// It is not written as it must be.
+    #[error("{0}")]
+    Written(#[from] toml::de::Error),
+    /// A case that makes no sense.
+    #[error("the case at line {line}: {reason}")]
+    Case {
+        /// Where it begins, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: CaseError,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTable {
+    settings: Option<BTreeMap<String, Value>>,
+    grants: Option<Vec<String>>,
     #[serde(default)]
     models: Vec<Seen>,
-    pub(super) cases: Vec<Case>,
+    cases: Vec<Spanned<WrittenCase>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,8 +74,7 @@ struct Seen {
 }
 
 /// One question, and the answer to it.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "WrittenCase")]
+#[derive(Debug)]
 pub(super) struct Case {
     /// For people: what it is called, else the tool, else the text.
     pub(super) name: String,
@@ -138,11 +160,14 @@ pub(super) enum Swap {
 
 /// Why a case makes no sense.
 #[derive(Debug, thiserror::Error)]
-enum CaseError {
+pub enum CaseError {
+    /// It is about nothing.
     #[error("a case about a turn needs its `text`; one about a tool call has a `call`")]
     NoText,
+    /// To a call nobody says that.
     #[error("to a tool call a skill says pass, wait, reroute, rewrite, deny or fails, never {}", .0.as_str())]
     OfTurn(Verdict),
+    /// To a turn nobody says that.
     #[error("to a turn a skill says pass, amend, route, reply, refuse or fails, never {}", .0.as_str())]
     OfCall(Verdict),
 }
@@ -158,9 +183,22 @@ fn call_id() -> String {
 // === impl Table ===
 
 impl Table {
-    /// The models that the skill sees.
-    pub(super) fn models(&self) -> Vec<Model> {
-        self.models.iter().map(Seen::model).collect()
+    /// Reads a table.
+    pub(super) fn parse(text: &str) -> Result<Self, TableError> {
+        let written: WrittenTable = toml::from_str(text)?;
+        let read = |case: Spanned<WrittenCase>| {
+            let begins = case.span().start;
+            Case::try_from(case.into_inner()).map_err(|reason| {
+                let line = text.bytes().take(begins).filter(|byte| *byte == b'\n').count() + 1;
+                TableError::Case { line, reason }
+            })
+        };
+        Ok(Self {
+            settings: written.settings,
+            grants: written.grants,
+            models: written.models.iter().map(Seen::model).collect(),
+            cases: written.cases.into_iter().map(read).collect::<Result<_, _>>()?,
+        })
     }
 }
 
