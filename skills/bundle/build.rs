@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The skills to embed: the folder, which is the package's and the skill's name.
-const SKILLS: [&str; 2] = ["chat-commands", "model-swapper"];
+const SKILLS: [&str; 3] = ["chat-commands", "model-swapper", "tool-router"];
 
 /// The demonstration's policy, and its versions in order: they are examples of that package.
 const DEMO_POLICY: (&str, [&str; 2]) = ("demo-policy", ["first", "second"]);

@@ -25,5 +25,6 @@ mod sessions;
 mod skills;
 mod swap;
 mod tidy;
+mod toolcalls;
 mod traps;
 mod tried;

@@ -1,4 +1,4 @@
-//! What a skill said to a turn, in a form that can be kept, shown and compared with what another version says.
+//! What a skill said to a turn, or to a tool call, in a form that can be kept, shown and compared with what another version says.
 //!
 //! Two sayings are alike where they come to the same for the request: the reason of a route is for people, and so is the
 //! message of a failure.
@@ -8,9 +8,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Outcome, StepResult};
+use super::tool::ToolOutcome;
 use crate::id::SkillName;
 use crate::turn::prompt::{Content, Part, Prompt};
-use crate::turn::verdict::{Afterwards, Candidate, Decision, Hold, Route, Swap};
+use crate::turn::verdict::{Afterwards, Candidate, Decision, Hold, Route, Swap, ToolDecision};
 
 /// What a skill said to a turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,14 @@ pub enum Verdict {
     Reply,
     /// A refusal.
     Refuse,
+    /// To be asked again with a tool call's arguments.
+    Wait,
+    /// A route for a tool call.
+    Reroute,
+    /// Other arguments for a tool call.
+    Rewrite,
+    /// A tool call that is withheld.
+    Deny,
     /// It failed.
     Fail,
 }
@@ -79,8 +88,10 @@ impl Said {
     /// It comes to the same for the request.
     pub fn is_alike(&self, other: &Self) -> bool {
         let is_same_text = match self.verdict {
-            Verdict::Reply | Verdict::Amend | Verdict::Refuse => self.says == other.says,
-            Verdict::Pass | Verdict::Route | Verdict::Fail => true,
+            Verdict::Reply | Verdict::Amend | Verdict::Refuse | Verdict::Rewrite | Verdict::Deny => {
+                self.says == other.says
+            }
+            Verdict::Pass | Verdict::Route | Verdict::Wait | Verdict::Reroute | Verdict::Fail => true,
         };
         let acts = |said: &Self| (said.verdict, said.status, said.terms.clone());
         is_same_text && acts(self) == acts(other) && self.ways == other.ways
@@ -90,13 +101,28 @@ impl Said {
         Self { verdict, ways: Vec::new(), terms: None, status: None, says }
     }
 
+    fn routed(verdict: Verdict, route: &Route) -> Self {
+        Self {
+            ways: route.candidates.iter().map(way).collect(),
+            terms: Some(terms(route)),
+            ..Self::plain(verdict, Some(route.reason.clone()))
+        }
+    }
+
+    /// What was said to a tool call.
+    fn of_call(decision: &ToolDecision) -> Self {
+        match decision {
+            ToolDecision::Pass => Self::pass(),
+            ToolDecision::Wait => Self::plain(Verdict::Wait, None),
+            ToolDecision::Reroute(reroute) => Self::routed(Verdict::Reroute, &reroute.route),
+            ToolDecision::Rewrite(arguments) => Self::plain(Verdict::Rewrite, Some(arguments.clone())),
+            ToolDecision::Deny(reason) => Self::plain(Verdict::Deny, Some(reason.clone())),
+        }
+    }
+
     fn decided(decision: &Decision) -> Self {
         match decision {
-            Decision::Route(route) => Self {
-                ways: route.candidates.iter().map(way).collect(),
-                terms: Some(terms(route)),
-                ..Self::plain(Verdict::Route, Some(route.reason.clone()))
-            },
+            Decision::Route(route) => Self::routed(Verdict::Route, route),
             Decision::Reply(text) => Self::plain(Verdict::Reply, Some(text.clone())),
             Decision::Refuse(refusal) => Self {
                 status: Some(refusal.status),
@@ -141,9 +167,34 @@ impl Outcome {
     }
 }
 
+// === impl ToolOutcome ===
+
+impl ToolOutcome {
+    /// What this skill said; none where it was not asked, or could not be.
+    pub fn said_by(&self, skill: &SkillName) -> Option<Said> {
+        let step = self.steps.iter().find(|step| step.skill == *skill)?;
+        Some(match &step.result {
+            StepResult::Unasked { .. } => return None,
+            StepResult::Failed { message } => Said::plain(Verdict::Fail, Some(message.clone())),
+            _ if self.skill.as_ref() == Some(skill) => Said::of_call(&self.decision),
+            _ => Said::pass(),
+        })
+    }
+}
+
 // === impl Verdict ===
 
 impl Verdict {
+    /// Only a tool call is answered so.
+    pub(super) fn is_of_call(self) -> bool {
+        matches!(self, Self::Wait | Self::Reroute | Self::Rewrite | Self::Deny)
+    }
+
+    /// Only a turn is answered so.
+    pub(super) fn is_of_turn(self) -> bool {
+        matches!(self, Self::Amend | Self::Route | Self::Reply | Self::Refuse)
+    }
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -152,6 +203,10 @@ impl Verdict {
             Self::Route => "route",
             Self::Reply => "reply",
             Self::Refuse => "refuse",
+            Self::Wait => "wait",
+            Self::Reroute => "reroute",
+            Self::Rewrite => "rewrite",
+            Self::Deny => "deny",
             Self::Fail => "fail",
         }
     }

@@ -1,104 +1,29 @@
-//! Trying a component before it is installed: a table of turns and what it should say to each, without a gateway. It runs
+//! Trying a component before it is installed: a table of turns and tool calls, and what it should say to each, without a
+//! gateway. It runs
 //! in the same sandbox as ever, sees the models that the table names, and nothing that it asks for has an effect.
 //!
 //! Bounded by [`CASES_MAX`] and by the limits of each call.
 
-use std::collections::BTreeMap;
+mod table;
+
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::said::{Said, Verdict};
 use super::status::State;
-use super::{Bundled, Config, SkillConfig, Skills, StartError};
+use super::{Behind, Bundled, Config, Inquiry, SkillConfig, Skills, StartError};
 use crate::capability::Delegates;
 use crate::capability::models::Models;
-use crate::id::{InstanceId, ModelId, RequestId, SessionKey, SkillName};
-use crate::model::{Costs, Directory, Instance, InstanceState, Kind, MediaKind, Model};
-use crate::turn::{Protocol, Turn};
+use crate::id::SkillName;
+use crate::model::Directory;
+use table::{Case, Expected, Table};
+
+pub use table::{CaseError, TableError};
 
 /// Cases of one table.
 pub const CASES_MAX: usize = 10_000;
-
-/// What may be written in a table of cases.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Table {
-    /// For the skill's `configure`.
-    #[serde(default)]
-    settings: Option<BTreeMap<String, Value>>,
-    /// What it may use; all that it imports unless written.
-    #[serde(default)]
-    grants: Option<Vec<String>>,
-    /// The models that it sees.
-    #[serde(default)]
-    models: Vec<Seen>,
-    cases: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Seen {
-    id: String,
-    #[serde(default)]
-    embedding: bool,
-    #[serde(default)]
-    vision: bool,
-    #[serde(default)]
-    tools: bool,
-    #[serde(default)]
-    reasoning: bool,
-    #[serde(default)]
-    remote: bool,
-    #[serde(default)]
-    resident: bool,
-    context: Option<u32>,
-    size_mib: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    /// For people; the text where there is none.
-    name: Option<String>,
-    text: String,
-    #[serde(default)]
-    last_answer: String,
-    #[serde(default)]
-    media: Vec<Medium>,
-    #[serde(default)]
-    tools: Vec<String>,
-    #[serde(default)]
-    pinned: bool,
-    agent: Option<String>,
-    /// The model that the client names.
-    #[serde(default = "auto")]
-    requested: String,
-    expect: Expected,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Medium {
-    Image,
-    Audio,
-    Video,
-    Document,
-}
-
-/// What should be said. What is not written may be anything.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expected {
-    verdict: Verdict,
-    /// The route's first model, as the skill names it.
-    model: Option<String>,
-    /// Part of the reason, of the reply, of the refusal's message, or of why it failed.
-    says: Option<String>,
-    /// The refusal's status.
-    status: Option<u16>,
-}
 
 /// How a component did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -131,7 +56,7 @@ pub struct Judged {
 pub enum TrialError {
     /// The table cannot be read.
     #[error("the table: {0}")]
-    Table(#[from] toml::de::Error),
+    Table(#[from] TableError),
     /// It has none, or too many.
     #[error("a table has 1 to {CASES_MAX} `[[cases]]`")]
     Count,
@@ -154,15 +79,20 @@ struct Listed(Arc<Directory>);
 /// # Errors
 /// The table is not one, or the component cannot be used at all.
 pub async fn run(wasm: Vec<u8>, table: &str) -> Result<Report, TrialError> {
-    let table: Table = toml::from_str(table)?;
+    let table = Table::parse(table)?;
     if table.cases.is_empty() || table.cases.len() > CASES_MAX {
         return Err(TrialError::Count);
     }
     let skills = start(wasm, &table).await?;
     let (name, mut cases) = (SkillName::new(NAME), Vec::new());
     for (number, case) in table.cases.iter().enumerate() {
-        let outcome = skills.generation().decide(turn(number, case)).await;
-        cases.push(judge(case, outcome.said_by(&name).unwrap_or_else(Said::pass)));
+        let behind = Behind { conversation: None, directory: skills.generation().directory() };
+        let inquiry = Inquiry::new(skills.generation(), case.turn(number), behind);
+        let said = match &case.call {
+            Some(call) => inquiry.tool_call(call).await.said_by(&name),
+            None => inquiry.decide().await.said_by(&name),
+        };
+        cases.push(judge(case, said.unwrap_or_else(Said::pass)));
     }
     Ok(Report { ok: cases.iter().all(|it| it.ok), cases })
 }
@@ -176,8 +106,7 @@ async fn start(wasm: Vec<u8>, table: &Table) -> Result<Arc<Skills>, TrialError> 
         ..SkillConfig::default()
     };
     let config = Config { skills: [(NAME.to_owned(), skill)].into(), ..Config::default() };
-    let models = table.models.iter().map(model).collect();
-    let listed = Listed(Arc::new(Directory::new(models, Vec::new())));
+    let listed = Listed(Arc::new(Directory::new(table.models.clone(), Vec::new())));
     let delegates = Delegates { models: Arc::new(listed), ..Delegates::nowhere() };
     let bundled = Bundled { name: NAME, wasm: wasm.into() };
     let (skills, _housekeeping) = Skills::start(config, delegates, &[bundled]).await?;
@@ -197,93 +126,39 @@ impl Models for Listed {
     }
 }
 
-fn auto() -> String {
-    "auto".to_owned()
-}
-
-fn model(seen: &Seen) -> Model {
-    let instance = Instance {
-        id: InstanceId::new(seen.id.as_str()),
-        state: InstanceState::Ready,
-        context_length: seen.context,
-        in_flight: 0,
-        queued: 0,
-    };
-    Model {
-        id: ModelId::new(seen.id.as_str()),
-        display_name: seen.id.clone(),
-        kind: if seen.embedding { Kind::Embedding } else { Kind::Language },
-        vision: seen.vision,
-        tool_use: seen.tools,
-        reasoning: seen.reasoning,
-        local: !seen.remote,
-        max_context: seen.context,
-        size_bytes: seen.size_mib.map(|size| size << 20),
-        instances: if seen.resident { vec![instance] } else { Vec::new() },
-        load_seconds: None,
-        costs: Costs::default(),
-    }
-}
-
-fn turn(number: usize, case: &Case) -> Turn {
-    let media: Vec<MediaKind> = case.media.iter().map(|medium| medium.kind()).collect();
-    let tokens = case.text.len() / 4 + media.len() * 256;
-    Turn {
-        request_id: RequestId::new(format!("case-{number}")),
-        session: SessionKey::new(format!("case-{number}")),
-        agent: case.agent.clone(),
-        client: None,
-        protocol: Protocol::ChatCompletions,
-        streaming: true,
-        requested_model: case.requested.clone(),
-        current_model: String::new(),
-        pinned: case.pinned,
-        user_text: case.text.clone(),
-        user_text_truncated: false,
-        last_answer: case.last_answer.clone(),
-        history_media: media.clone(),
-        media,
-        tools: case.tools.clone(),
-        message_count: 1,
-        estimated_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
-        max_output_tokens: None,
-    }
-}
-
 fn judge(case: &Case, said: Said) -> Judged {
-    let Expected { verdict, model, says, status } = &case.expect;
-    let first = said.ways.into_iter().next().map(|way| way.model);
-    let holds = |part: &String| said.says.as_ref().is_some_and(|said| said.contains(part));
-    let because = if said.verdict != *verdict {
-        Some(format!("expected {}, and it said {}", verdict.as_str(), said.verdict.as_str()))
-    } else if model.is_some() && *model != first {
-        Some(format!("expected a route to {:?}", model.as_deref().unwrap_or_default()))
-    } else if says.as_ref().is_some_and(|part| !holds(part)) {
-        Some(format!("expected it to say {:?}", says.as_deref().unwrap_or_default()))
-    } else if status.is_some() && *status != said.status {
-        Some(format!("expected status {}", status.unwrap_or_default()))
-    } else {
-        None
-    };
+    let because = misfit(&case.expect, &said);
     Judged {
-        name: case.name.clone().unwrap_or_else(|| case.text.clone()),
+        name: case.name.clone(),
         ok: because.is_none(),
         verdict: said.verdict,
-        model: first,
+        model: said.ways.into_iter().next().map(|way| way.model),
         says: said.says,
         because,
     }
 }
 
-// === impl Medium ===
-
-impl Medium {
-    fn kind(self) -> MediaKind {
-        match self {
-            Self::Image => MediaKind::Image,
-            Self::Audio => MediaKind::Audio,
-            Self::Video => MediaKind::Video,
-            Self::Document => MediaKind::Document,
-        }
+/// What is not as expected, where something is not.
+fn misfit(expect: &Expected, said: &Said) -> Option<String> {
+    let Expected { verdict, model, fallbacks, swap, says, status } = expect;
+    let mut models = said.ways.iter().map(|way| &way.model);
+    let (first, others) = (models.next(), models);
+    if said.verdict != *verdict {
+        return Some(format!("expected {}, and it said {}", verdict.as_str(), said.verdict.as_str()));
     }
+    if let Some(model) = model.as_ref().filter(|it| Some(*it) != first) {
+        return Some(format!("expected a route to {model:?}"));
+    }
+    if let Some(fallbacks) = fallbacks.as_ref().filter(|it| !others.eq(it.iter())) {
+        return Some(format!("expected the fallbacks {fallbacks:?}"));
+    }
+    let terms = said.terms.as_deref().unwrap_or_default();
+    if let Some(swap) = swap.as_ref().filter(|it| !terms.starts_with(&format!("swap {},", it.as_str()))) {
+        return Some(format!("expected the swap {:?}", swap.as_str()));
+    }
+    if let Some(part) = says.as_ref().filter(|it| !said.says.as_ref().is_some_and(|said| said.contains(*it)))
+    {
+        return Some(format!("expected it to say {part:?}"));
+    }
+    status.filter(|status| Some(*status) != said.status).map(|status| format!("expected status {status}"))
 }

@@ -149,7 +149,7 @@ async fn machine_code_is_believed_only_where_this_gateway_wrote_it() {
         let found = skills.iter().find(|(it, _)| it == name);
         found.unwrap_or_else(|| panic!("{name}: {skills:?}")).1.clone()
     };
-    for name in ["speaks", "model-swapper", "chat-commands"] {
+    for name in ["speaks", "model-swapper", "tool-router", "chat-commands"] {
         assert_eq!(reason(name), None, "it is compiled again");
     }
     assert_eq!(reason("cached").as_deref(), Some("is not WebAssembly"));

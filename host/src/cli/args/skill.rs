@@ -30,19 +30,19 @@ pub enum Skill {
     )]
     List,
     /// Show all that is known of a skill: its grants, its versions, which of them waits for approval
-    #[command(after_long_help = "Examples:\n  pointsman skill show tool-router")]
+    #[command(after_long_help = "Examples:\n  pointsman skill show my-router")]
     Show {
         /// Its name
         name: String,
     },
     /// Switch a skill on again
-    #[command(after_long_help = "Examples:\n  pointsman skill enable tool-router")]
+    #[command(after_long_help = "Examples:\n  pointsman skill enable my-router")]
     Enable {
         /// Its name
         name: String,
     },
     /// Switch a skill off; it stays installed
-    #[command(after_long_help = "Examples:\n  pointsman skill disable tool-router")]
+    #[command(after_long_help = "Examples:\n  pointsman skill disable my-router")]
     Disable {
         /// Its name
         name: String,
@@ -55,7 +55,7 @@ pub enum Skill {
     /// Take back what a skill was granted; those calls then answer `denied`
     ///
     /// A bare `http` takes all its hosts along.
-    #[command(after_long_help = "Examples:\n  pointsman skill revoke tool-router residency")]
+    #[command(after_long_help = "Examples:\n  pointsman skill revoke my-router residency")]
     Revoke(Revoking),
     /// Use a newer version: from SOURCE, or the one that waits for approval
     #[command(after_long_help = UPGRADE_EXAMPLES)]
@@ -63,7 +63,7 @@ pub enum Skill {
     /// Go back to the version that was in use before
     ///
     /// Once more goes further back. Installing the newer one again returns to it.
-    #[command(after_long_help = "Examples:\n  pointsman skill rollback tool-router")]
+    #[command(after_long_help = "Examples:\n  pointsman skill rollback my-router")]
     Rollback {
         /// Its name
         name: String,
@@ -71,7 +71,7 @@ pub enum Skill {
     /// Remove an installed skill with all its versions and grants
     ///
     /// A skill of that name that ships with the gateway serves again.
-    #[command(after_long_help = "Examples:\n  pointsman skill remove tool-router")]
+    #[command(after_long_help = "Examples:\n  pointsman skill remove my-router")]
     Remove {
         /// Its name
         name: String,
@@ -274,54 +274,58 @@ A table:
   [[models]]                  # what it sees; also: embedding, vision, tools, reasoning, remote, context, size_mib
   id = \"lmstudio/acme/otter-8b\"
   resident = true
-  [[cases]]                   # also: name, last_answer, media, tools, pinned, agent, requested
+  [[cases]]                   # also: name, last_answer, media, tools, pinned, agent, session, requested, current
   text = \"write me a poem\"
-  expect = { verdict = \"route\", model = \"otter\", says = \"poem\" }
+  expect = { verdict = \"route\", model = \"otter\", says = \"poem\" }   # also: fallbacks, swap, status
+  [[cases]]                   # a tool call in such a turn; without arguments, the model is still writing them
+  call = { name = \"edit\", arguments = { path = \"poem.txt\" }, model = \"lmstudio/acme/otter-8b\" }
+  expect = { verdict = \"deny\", says = \"not there\" }
 
-Verdicts: pass, amend, route, reply, refuse, fail.  At the top, also: settings, grants.";
+Verdicts on a turn: pass, amend, route, reply, refuse, fail.  On a call: pass, wait, reroute, rewrite, deny, fail.
+At the top, also: settings, grants.";
 
 const INSTALL_EXAMPLES: &str = "\
 Examples:
-  pointsman skill install ./tool-router.wasm
-  pointsman skill install ./tool-router.wasm --grant models,residency
+  pointsman skill install ./my-router.wasm
+  pointsman skill install ./my-router.wasm --grant models,residency
   pointsman skill install https://example.com/skills/weather.wasm --grant http=api.example.com
-  pointsman skill install oci://registry.example.com/acme/tool-router:1.2
-  pointsman skill install ./tool-router.wasm --yes          # what it asks for is denied, and it is used
+  pointsman skill install oci://registry.example.com/acme/my-router:1.2
+  pointsman skill install ./my-router.wasm --yes            # what it asks for is denied, and it is used
 
 Works with and without a running gateway.";
 
 const SHADOW_EXAMPLES: &str = "\
 Examples:
-  pointsman skill shadow ./tool-router.wasm                 # beside the tool-router that serves
+  pointsman skill shadow ./my-router.wasm                   # beside the my-router that serves
   pointsman skill shadow                                    # how it does
-  pointsman skill shadow --stop tool-router";
+  pointsman skill shadow --stop my-router";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
-  pointsman skill replay ./tool-router.wasm
-  pointsman skill replay ./my-router.wasm --name tool-router --since 7days
-  pointsman skill replay ./tool-router.wasm --json | jq '.comparison.differences'";
+  pointsman skill replay ./my-router.wasm
+  pointsman skill replay ./my-router-2.wasm --name my-router --since 7days
+  pointsman skill replay ./my-router.wasm --json | jq '.comparison.differences'";
 
 const GRANT_EXAMPLES: &str = "\
 Examples:
-  pointsman skill grant tool-router models
+  pointsman skill grant my-router models
   pointsman skill grant weather http=api.example.com kv=4MiB
   pointsman skill grant janitor residency=lmstudio/acme/*";
 
 const UPGRADE_EXAMPLES: &str = "\
 Examples:
-  pointsman skill upgrade tool-router                       # the version that waits serves
-  pointsman skill upgrade tool-router --grant residency     # and is granted what it asks for
-  pointsman skill upgrade tool-router ./tool-router-2.wasm
-  pointsman skill upgrade tool-router oci://registry.example.com/acme/tool-router:2.0";
+  pointsman skill upgrade my-router                         # the version that waits serves
+  pointsman skill upgrade my-router --grant residency       # and is granted what it asks for
+  pointsman skill upgrade my-router ./my-router-2.wasm
+  pointsman skill upgrade my-router oci://registry.example.com/acme/my-router:2.0";
 
 const SIGN_EXAMPLES: &str = "\
 Examples:
-  pointsman skill sign tool-router.wasm --key ~/.pointsman.key
+  pointsman skill sign my-router.wasm --key ~/.pointsman.key
 
 To a registry the signature goes as an annotation of the artifact:
-  oras push registry.example.com/acme/tool-router:1.2 --config config.json:application/vnd.wasm.config.v0+json \\
-    --annotation \"pointsman.skill.signature=$(cat tool-router.wasm.sig)\" tool-router.wasm:application/wasm
+  oras push registry.example.com/acme/my-router:1.2 --config config.json:application/vnd.wasm.config.v0+json \\
+    --annotation \"pointsman.skill.signature=$(cat my-router.wasm.sig)\" my-router.wasm:application/wasm
 
 Keep the key's file to yourself, and hand out the public key that is printed.";
 
