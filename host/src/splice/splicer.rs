@@ -16,6 +16,8 @@ mod choice;
 mod flow;
 mod record;
 mod said;
+#[cfg(test)]
+mod sim;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -210,21 +210,23 @@ fn count(body: &[u8], value: Range<usize>) -> Option<u32> {
 }
 
 /// A frame with a finish reason or with usage. Within the model's own text both keys stand escaped, so a plain search
-/// for them finds only the frame's.
+/// for them finds only the frame's; and text that ends in one, whose value does not follow.
 fn says_more(data: &[u8]) -> bool {
-    after(&FINISH, data).next() == Some(b'"') || after(&USAGE, data).next() == Some(b'{')
+    is_followed(&FINISH, data, b"\"") || is_followed(&USAGE, data, b"{")
 }
 
 /// A delta with a tool call in it. Some servers end such an answer with `stop`, as if it had called none.
 fn calls_tools(data: &[u8]) -> bool {
-    let mut value = after(&TOOL_CALLS, data);
-    value.next() == Some(b'[') && value.next() == Some(b'{')
+    is_followed(&TOOL_CALLS, data, b"[{")
 }
 
-/// The bytes after a key, less colons and white space; none where there is no such key.
-fn after(key: &Finder<'_>, data: &[u8]) -> impl Iterator<Item = u8> {
-    let value = key.find(data).and_then(|at| data.get(at + key.needle().len()..)).unwrap_or_default();
-    value.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != b':')
+/// Is a key followed by this, less colons and white space?
+fn is_followed(key: &Finder<'_>, data: &[u8], value: &[u8]) -> bool {
+    key.find_iter(data).any(|at| {
+        let rest = data.get(at + key.needle().len()..).unwrap_or_default();
+        let rest = rest.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b':');
+        rest.take(value.len()).eq(value)
+    })
 }
 
 #[cfg(test)]
@@ -270,6 +272,7 @@ mod tests {
             (r#""tool_calls":[]"#, false),
             (r#""tool_calls":null"#, false),
             (r#""content":"\"tool_calls\":[{""#, false),
+            (r#""content":"\"tool_calls","tool_calls":[{"index":0}]"#, true),
         ] {
             let (watch, _) = watch(&(chunk(r#""content":"""#) + &chunk(delta) + stop));
             assert_eq!((watch.tool_calls, watch.finish.as_deref()), (calls, Some("stop")), "{delta}");

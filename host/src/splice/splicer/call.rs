@@ -1,8 +1,7 @@
 //! One call on its way: what has come of it, what its hook said, and what of it is held.
 
-use std::collections::BTreeMap;
-
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use super::record::{self, Fate, Record};
 use super::{Answer, Ask, CallNumber, Denied, Leaving, Piece, Write};
@@ -267,7 +266,7 @@ impl<R> Call<R> {
     }
 
     /// From now on its arguments are kept for people only.
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         self.keeps = false;
         record::shorten(&mut self.arguments);
         if self.held.is_empty()
@@ -288,7 +287,7 @@ impl<R> Call<R> {
 
     /// What the model is told of a call that was denied.
     pub(super) fn denial(&self) -> Option<Denied> {
-        let is_object = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(&self.arguments).is_ok();
+        let is_object = serde_json::from_str::<Map<String, Value>>(&self.arguments).is_ok();
         Some(Denied {
             id: self.id.clone(),
             name: self.name.clone(),

@@ -140,6 +140,7 @@ impl<R> Choice<R> {
         if !reasons.is_empty() {
             leaving.push(Leaving { piece: piece.clone(), how: How::Say(reasons.join("\n")) });
         }
+        self.calls.iter_mut().filter(|call| call.denied().is_some()).for_each(Call::let_go);
         (self.explained, self.last_denied) = (self.calls.len(), None);
     }
 
