@@ -1,6 +1,7 @@
 //! Scenarios through real sockets, the tidy test, badly behaved skills: one binary, so that the engine is linked once.
 
 mod binary;
+mod calls;
 mod clients;
 mod commands;
 mod compiler;

@@ -155,6 +155,13 @@ impl Config {
         self
     }
 
+    /// Changes a model of the catalogue.
+    #[must_use]
+    pub fn tuned(mut self, tuning: Tuning) -> Self {
+        self.tuning.push(tuning);
+        self
+    }
+
     /// Adds a model, or replaces the one of the same key.
     #[must_use]
     pub fn model(mut self, model: Model) -> Self {

@@ -46,6 +46,9 @@ impl Answer {
         let offered = request.tools.as_deref().unwrap_or_default();
         if choice != Some("none") && (result.is_none() || choice == Some("required")) {
             answer.calls = calls(&words, offered, choice == Some("required"), instance);
+            if model.answers == Answers::Clumsy {
+                answer.calls.iter_mut().for_each(Call::break_off);
+            }
         }
         answer.text = match (&result, last) {
             _ if !answer.calls.is_empty() => format!("[{instance}] Calling {}.", answer.names()),

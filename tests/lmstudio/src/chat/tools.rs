@@ -53,6 +53,15 @@ pub(super) fn calls(words: &str, offered: &[&RawValue], demanded: bool, instance
     named.into_iter().map(|(_, call)| call).take(CALLS_MAX).collect()
 }
 
+// === impl Call ===
+
+impl Call {
+    /// Leaves half of the arguments.
+    pub(super) fn break_off(&mut self) {
+        self.arguments.truncate(self.arguments.floor_char_boundary(self.arguments.len() / 2));
+    }
+}
+
 /// Every place where `call NAME` or `use the NAME tool` stands.
 fn mentions(words: &str, tool: &Function, instance: &str) -> Vec<(usize, Call)> {
     let lower = words.to_lowercase();

@@ -109,6 +109,8 @@ pub enum Template {
 pub enum Answers {
     /// Says what it was sent; counts, writes and calls tools when asked.
     General,
+    /// As the general one, but the arguments of its tool calls break off in the middle.
+    Clumsy,
     /// Translates the sentences of its phrase book.
     Translation,
 }
@@ -162,6 +164,9 @@ pub struct Tuning {
     /// See [`Model::template`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+    /// See [`Model::answers`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
 }
 
 // === impl Model ===
@@ -249,6 +254,7 @@ impl Tuning {
         set(&mut model.tokens_per_second, self.tokens_per_second);
         set(&mut model.size_bytes, self.size_bytes);
         set(&mut model.template, self.template);
+        set(&mut model.answers, self.answers);
         if self.context_limit.is_some() {
             model.context_limit = self.context_limit;
         }
