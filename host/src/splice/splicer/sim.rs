@@ -125,8 +125,7 @@ impl<'s> Play<'s> {
     /// Plays an answer that is not streamed.
     fn body(script: &'s Script) -> Self {
         let mut play = Self::new(script, Box::new(Body::default()));
-        loop {
-            let Some(round) = script.rounds.get(play.round) else { break };
+        while let Some(round) = script.rounds.get(play.round) {
             let actions = play.splicer.whole(&round.body);
             play.take(actions);
             play.answer_all();

@@ -132,7 +132,7 @@ fn check(rounds: &[Vec<Frame>], answers: Vec<Answer<u8>>, expected: &[&str]) {
 fn what_a_hook_says_is_what_leaves() {
     let message = || {
         let rest = [more(0, "1}"), text("and"), finish("tool_calls"), usage(5, 6), done()];
-        vec![[text("so "), call(0, "a", "edit", "{\"x\":")].as_slice(), &rest].concat()
+        [[text("so "), call(0, "a", "edit", "{\"x\":")].as_slice(), &rest].concat()
     };
     let (said, asked) = ("content \"so \"", "ask a edit None");
     let whole = |arguments: &str| format!("call 0 a edit {arguments}");
