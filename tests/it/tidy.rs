@@ -158,7 +158,7 @@ const FILE_LINES_MAX: usize = 600;
 const EMPTY_NAMES: [&str; 6] = ["Manager", "Helper", "Util", "Handler", "Data", "Info"];
 
 /// Where Rust is written, from here. The host's is the first.
-const PLACES: [&str; 5] = ["../host/src", "../host/benches", ".", "../sdk", "../skills"];
+const PLACES: [&str; 6] = ["../host/src", "../host/benches", "../host/fuzz", ".", "../sdk", "../skills"];
 
 struct Source {
     /// Path below its place, with slashes.

@@ -346,3 +346,6 @@ impl CallNumber {
         format!("call_{call_ids}{:03}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

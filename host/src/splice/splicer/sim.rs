@@ -19,7 +19,7 @@ use client::Client;
 use script::{Dice, Script, Verdict};
 
 /// What writing one call costs.
-pub(super) const WRITING: Usage = Usage { prompt_tokens: Some(100), completion_tokens: Some(10) };
+const WRITING: Usage = Usage { prompt_tokens: Some(100), completion_tokens: Some(10) };
 
 /// Plays the case that these bytes are.
 pub(crate) fn play(case: &[u8]) {
@@ -41,7 +41,7 @@ pub(crate) fn play(case: &[u8]) {
 
 /// What a hook says about how a call is written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Way {
+struct Way {
     /// Which call it was asked about.
     call: u32,
     /// Whether anybody there can write it.
@@ -60,19 +60,19 @@ enum Manner {
 }
 
 /// How an answer was played.
-pub(super) struct Play<'s> {
+struct Play<'s> {
     script: &'s Script,
     splicer: Splicer<Way>,
     watch: Watch,
     /// What the client got.
-    pub(super) out: Vec<u8>,
+    out: Vec<u8>,
     /// The questions that no hook has answered: the call, its name, and whether its arguments were there.
     asks: Vec<(CallNumber, String, bool)>,
     writes: Vec<Write<Way>>,
     go_on: Option<GoOn>,
     /// Rounds that were played, less one.
-    pub(super) round: usize,
-    pub(super) is_over: bool,
+    round: usize,
+    is_over: bool,
 }
 
 impl<'s> Play<'s> {
@@ -125,8 +125,7 @@ impl<'s> Play<'s> {
     /// Plays an answer that is not streamed.
     fn body(script: &'s Script) -> Self {
         let mut play = Self::new(script, Box::new(Body::default()));
-        loop {
-            let Some(round) = script.rounds.get(play.round) else { break };
+        while let Some(round) = script.rounds.get(play.round) {
             let actions = play.splicer.whole(&round.body);
             play.take(actions);
             play.answer_all();
@@ -237,16 +236,16 @@ impl<'s> Play<'s> {
     }
 
     /// What became of the calls.
-    pub(super) fn records(&self) -> Vec<Record> {
+    fn records(&self) -> Vec<Record> {
         self.splicer.calls()
     }
 
-    pub(super) fn overflowed(&self) -> bool {
+    fn overflowed(&self) -> bool {
         self.splicer.overflowed()
     }
 
     /// What a client makes of it.
-    pub(super) fn client(&self) -> Client {
+    fn client(&self) -> Client {
         let mut frames = Vec::new();
         Decoder::default().feed(Bytes::from(self.out.clone()), &mut frames).unwrap();
         assert_eq!(
@@ -261,7 +260,7 @@ impl<'s> Play<'s> {
 }
 
 /// Is this the fate of a call whose own pieces leave?
-pub(super) fn is_own(fate: &Fate) -> bool {
+fn is_own(fate: &Fate) -> bool {
     matches!(fate, Fate::Passed | Fate::Released | Fate::Kept)
 }
 

@@ -67,13 +67,13 @@ impl Dialect for Body {
 impl Body {
     /// A client of a stream has seen what was said in the rounds before; so does this one.
     fn continued(&self, body: &mut Object) {
+        if self.earlier.is_empty() {
+            return;
+        }
         let choice = body.get_mut("choices").and_then(|choices| choices.get_mut(0));
-        if let Some(message) =
-            choice.and_then(|choice| choice.get_mut("message")).and_then(Value::as_object_mut)
-        {
-            if !self.earlier.is_empty() {
-                say(message, |own| format!("{}{own}", self.earlier));
-            }
+        let message = choice.and_then(|choice| choice.get_mut("message")).and_then(Value::as_object_mut);
+        if let Some(message) = message {
+            say(message, |own| format!("{}{own}", self.earlier));
         }
     }
 }

@@ -50,13 +50,16 @@ impl Dialect for Chunks {
         self.continued(&mut chunk);
         let parts = super::parts(&chunk, Kind::Chunk);
         let mut frames = BytesMut::new();
-        for cut in cuts {
-            if let (How::Say(text), Some((_, spot))) = (&cut.how, parts.get(cut.part)) {
-                frames.put(frame(&says(&chunk, *spot, text)));
+        // What is said stands behind what the chunk says itself, and before the end.
+        for cuts in cuts.chunk_by(|cut, next| is_say(cut) == is_say(next)) {
+            for cut in cuts.iter().filter(|cut| is_say(cut)) {
+                if let (How::Say(text), Some((_, spot))) = (&cut.how, parts.get(cut.part)) {
+                    frames.put(frame(&says(&chunk, *spot, text)));
+                }
             }
-        }
-        if let Some(rest) = select(&chunk, &parts, cuts) {
-            frames.put(frame(&rest));
+            if let Some(rest) = select(&chunk, &parts, cuts) {
+                frames.put(frame(&rest));
+            }
         }
         frames.freeze()
     }
@@ -93,6 +96,10 @@ fn chunk_of(raw: &Bytes) -> Option<Object> {
 
 fn frame(chunk: &Object) -> Bytes {
     Bytes::from(format!("data: {}\n\n", json!(chunk)))
+}
+
+fn is_say(cut: &Cut) -> bool {
+    matches!(cut.how, How::Say(_))
 }
 
 /// A chunk around `choices` with all that stands beside them in another.
@@ -151,7 +158,7 @@ fn select_choice(
     parts: &[(Part, Spot)],
     cuts: &[&Cut],
 ) -> Option<Value> {
-    let cuts: Vec<&&Cut> = cuts.iter().filter(|cut| !matches!(cut.how, How::Say(_))).collect();
+    let cuts: Vec<&&Cut> = cuts.iter().filter(|cut| !is_say(cut)).collect();
     let part = |cut: &Cut| parts.get(cut.part).map(|(part, _)| part);
     if cuts.is_empty() {
         return None;
