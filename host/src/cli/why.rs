@@ -1,6 +1,8 @@
 //! `pointsman why`: the story of one request, from its record. First the headline, then who was asked, what was tried, what
 //! came of it. Pure but for the asking and the printing.
 
+mod calls;
+
 use super::args::Global;
 use super::client::escaped;
 use super::output::{BAD, FAINT, GOOD, ODD, Output, STRONG, paint};
@@ -33,6 +35,10 @@ pub(super) fn story(record: &Record) -> Vec<String> {
     }
     for (index, attempt) in record.attempts.iter().enumerate() {
         lines.extend(tried(index + 1, attempt));
+    }
+    if !record.calls.is_empty() {
+        lines.push(paint(FAINT, "tool calls"));
+        lines.extend(record.calls.iter().flat_map(calls::story));
     }
     if record.placeholders > 0 {
         lines.extend(field("conversation", placeholders(record.placeholders)));
@@ -83,17 +89,17 @@ fn skills(record: &Record) -> Vec<String> {
         return vec![format!("  {why}")];
     }
     let width = record.steps.iter().map(|step| step.skill.chars().count()).max().unwrap_or_default();
-    record.steps.iter().map(|step| hook(step, width, record)).collect()
+    record.steps.iter().map(|step| hooked(step, width, record.reason.as_deref())).collect()
 }
 
-fn hook(step: &Step, width: usize, record: &Record) -> String {
+fn hooked(step: &Step, width: usize, reason: Option<&str>) -> String {
     let style = match &*step.result {
         "decided" => GOOD,
         "failed" => BAD,
         "amended" => ODD,
         _ => FAINT,
     };
-    let reason = record.reason.as_deref().filter(|_| step.result == "decided");
+    let reason = reason.filter(|_| step.result == "decided");
     let detail = step.detail.as_deref().or(reason).unwrap_or_default();
     let line = format!(
         "  {:<width$}  {} {:>8} µs  {detail}",

@@ -86,6 +86,7 @@ pub fn call(body: &[u8], order: &Order<'_>) -> Result<Bytes, OrderError> {
     let tools = body.get("tools").and_then(Value::as_array);
     let tool = tools.and_then(|tools| tools.iter().find(|tool| name(tool) == Some(order.tool)));
     let tool = tool.cloned().ok_or_else(|| OrderError::NoSuchTool(order.tool.to_owned()))?;
+    let tool = narrowed(tool, order.fixed);
     UNFIT.iter().for_each(|key| drop(body.shift_remove(*key)));
     body.insert("tools".to_owned(), json!([tool]));
     match order.force {
@@ -128,6 +129,24 @@ pub fn schema(body: &[u8], tool: &str) -> Option<Value> {
     let body = read(body).ok()?;
     let tool = body.get("tools")?.as_array()?.iter().find(|it| name(it) == Some(tool))?;
     function(tool).get("parameters").filter(|schema| schema.is_object()).cloned()
+}
+
+/// The tool, for a call in which these arguments are fixed: servers that force arguments into a schema force these, too.
+fn narrowed(mut tool: Value, fixed: Option<&str>) -> Value {
+    let fixed: Map<String, Value> =
+        fixed.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let nested = tool.get("function").is_some();
+    let function = if nested { tool.get_mut("function") } else { Some(&mut tool) };
+    let parameters =
+        function.and_then(|function| function.get_mut("parameters")).and_then(Value::as_object_mut);
+    if let Some(parameters) = parameters
+        && let Value::Object(properties) = parameters.entry("properties").or_insert_with(|| json!({}))
+    {
+        for (name, value) in fixed {
+            properties.insert(name, json!({"const": value}));
+        }
+    }
+    tool
 }
 
 fn read(body: &[u8]) -> Result<Map<String, Value>, OrderError> {
@@ -260,6 +279,7 @@ mod tests {
         };
         let made = made(BODY, &order);
         assert!(made.get("tool_choice").is_none());
+        assert_eq!(made["tools"][0]["parameters"]["properties"]["id"], json!({"const": "x"}));
         let told = made["messages"][2]["content"].as_str().unwrap();
         assert!(
             told.contains("must stay as they are:\n{\"id\":\"x\"}") && told.ends_with("\nread {\"a\":1}"),
