@@ -3,6 +3,9 @@
 
 #![cfg(test)]
 
+mod clients;
+mod trouble;
+
 use lmstudio_emulator::config::{Answers, Tuning};
 use pointsman::telemetry::{Call, Record};
 use pointsman_tests::guests::guest;

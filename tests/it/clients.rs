@@ -11,14 +11,19 @@ use pointsman_tests::tools;
 use pointsman_tests::world::{GENERAL, SPECIALIST, World, lmstudio};
 use serde_json::{Value, json};
 
-/// Runs one function of the script against the gateway; what it prints is JSON.
-async fn python(world: &World, function: &str) -> Value {
+/// Runs one function of the script, with what it is to ask, against the gateway; what it prints is JSON.
+pub(crate) async fn python(gateway: &str, function: &str, asked: &Value) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/openai_sdk.py");
-    let url = format!("{}/v1", world.gateway.url());
-    let function = function.to_owned();
+    let url = format!("{gateway}/v1");
+    let (function, asked) = (function.to_owned(), asked.to_string());
     let run = move || {
         let mut python = Command::new(tools::openai_python());
-        python.arg(script).arg(function).env("OPENAI_BASE_URL", url).env("OPENAI_API_KEY", "sk-local");
+        python
+            .arg(script)
+            .arg(function)
+            .arg(asked)
+            .env("OPENAI_BASE_URL", url)
+            .env("OPENAI_API_KEY", "sk-local");
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
             python.env_remove(proxy);
         }
@@ -35,7 +40,7 @@ async fn openais_sdk_streams_through_a_swap() {
     }
     for grace in ["10s", "0s"] {
         let world = World::configured(lmstudio(), &format!("[limits]\nstream_grace = \"{grace}\"\n")).await;
-        let seen = python(&world, "translate").await;
+        let seen = python(&world.gateway.url(), "translate", &Value::Null).await;
         assert_eq!(seen["streamed"], format!("[{SPECIALIST}] Wo ist der Bahnhof?"), "{seen}");
         assert_eq!(seen["helper"], format!("[{SPECIALIST}] Wo ist der Bahnhof?"), "{seen}");
         assert_eq!(seen["whole"], format!("[{SPECIALIST}] Wo ist der Bahnhof?"), "{seen}");
@@ -53,7 +58,7 @@ async fn openais_sdk_raises_errors() {
     }
     let broken = || Fault::once(Kind::CutStream { after_chunks: 3, ending: Default::default() });
     let world = World::start(lmstudio().fault(broken()).fault(broken())).await;
-    let seen = python(&world, "errors").await;
+    let seen = python(&world.gateway.url(), "errors", &Value::Null).await;
     for way in ["streamed", "helper"] {
         assert_eq!(seen[way]["error"], "APIError", "{seen}");
         assert!(seen[way]["message"].as_str().unwrap().contains("terminator"), "{seen}");

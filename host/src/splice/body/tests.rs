@@ -1,6 +1,6 @@
 //! How streams end that do not end well, with an upstream that a test speaks for.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use futures_util::task::noop_waker_ref;
@@ -8,7 +8,9 @@ use futures_util::{FutureExt, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
 
 use super::*;
-use crate::splice::silence::SILENCE_MAX;
+use crate::splice::silence::{SILENCE_MAX, Silence};
+use crate::splice::stream::Phase;
+use crate::wire::answer::Usage;
 
 type Said = tokio::sync::mpsc::Sender<Result<Frame<Bytes>, String>>;
 
@@ -49,6 +51,8 @@ fn stream() -> (ResponseBody, Arc<Slot>, Said, Told) {
         phase: Phase::Open,
         silence: Silence::default(),
         scratch: Vec::new(),
+        splice: None,
+        spent: Usage::default(),
         ends: Box::new(told.clone()),
     };
     (ResponseBody(State::Streaming(Box::new(streaming))), upstream, said, told)

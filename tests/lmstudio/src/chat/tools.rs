@@ -93,8 +93,11 @@ fn call(tool: &Function, rest: &str, instance: &str) -> Call {
     Call { name: tool.name.clone(), arguments: arguments.to_string() }
 }
 
-/// A value that a JSON Schema allows: the first of an enumeration, the required properties of an object.
+/// A value that a JSON Schema allows: a constant, the first of an enumeration, the required properties of an object.
 fn made_up(schema: &Value, instance: &str, depth: usize) -> Value {
+    if let Some(constant) = schema.get("const") {
+        return constant.clone();
+    }
     if let Some(first) = schema.get("enum").and_then(Value::as_array).and_then(|values| values.first()) {
         return first.clone();
     }
