@@ -1,5 +1,5 @@
-//! `pointsman demo`: one conversation that needs a specialist in its middle, and then an upgrade of a policy while an answer
-//! runs, played through real HTTP to a real gateway in front of an emulated LM Studio or a llama-server, with a timeline and
+//! `pointsman demo`: one conversation that needs a specialist in its middle, then an upgrade of a policy while an answer
+//! runs, then a tool call that another model writes, played through real HTTP to a real gateway in front of an emulated LM Studio or a llama-server, with a timeline and
 //! a judgement at its end.
 //!
 //! Everything shown of models is from the server's own log, events and list, not from the gateway that did it. Needs
@@ -8,6 +8,7 @@
 mod engine;
 pub(super) mod picture;
 mod report;
+mod routing;
 mod scene;
 pub(super) mod stage;
 mod swap;
@@ -28,6 +29,7 @@ use super::output::{FAINT, Output, STRONG, complain, paint};
 use crate::cli::output::Format;
 use picture::Picture;
 use report::Report;
+use routing::Routing;
 use scene::Scene;
 use stage::Loaded;
 use swap::{Cast, Swap};
@@ -75,6 +77,7 @@ struct Played {
     before: Vec<Loaded>,
     after: Vec<Loaded>,
     upgrade: Upgrade,
+    routing: Routing,
 }
 
 /// One question and its answer, in milliseconds since the start.
@@ -159,8 +162,9 @@ async fn play(scene: &Scene, timeline: &mut Timeline<'_>, started: Instant) -> a
     timeline.say(&format!("\n{} “{LAST}” {}", paint(FAINT, "user"), paint(FAINT, "+ all that was said")));
     let last = ordinary(&mut talk, LAST, timeline, &since).await?;
     let upgrade = Upgrade::play(scene, timeline).await?;
+    let routing = Routing::play(scene, timeline).await?;
     let after = scene.loaded().await?;
-    Ok(Played { first, translation, last, meanwhile, cast, picture, before, after, upgrade })
+    Ok(Played { first, translation, last, meanwhile, cast, picture, before, after, upgrade, routing })
 }
 
 /// What is shown of a picture.

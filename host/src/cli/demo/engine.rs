@@ -1,6 +1,6 @@
-//! A llama-server of the demonstration's own: the process, the two models that are written for it, and its end.
+//! A llama-server of the demonstration's own: the process, the models that are written for it, and its end.
 //!
-//! It is a router with memory for both models, so that whatever leaves memory was sent away by the gateway. It listens
+//! It is a router with memory for two models, so that whatever leaves memory was sent away by the gateway. It listens
 //! on a free port, which it says in what it writes; that goes into a file, whose last lines are in the error where it
 //! does not start. Starting is bounded by [`START_TIMEOUT`]; no process is left behind.
 
@@ -22,6 +22,9 @@ pub(super) const EVERYDAY: &str = "scripted/everyday";
 /// The specialist, by whose name the skill knows how it wants to be asked.
 pub(super) const TRANSLATOR: &str = "scripted/translategemma";
 
+/// The model that writes edits.
+pub(super) const EDITOR: &str = "scripted/editor";
+
 /// What the translator says where its target is English.
 pub(super) const TRANSLATED: &str = "Parking is forbidden here, I am afraid.";
 
@@ -40,7 +43,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Lines of what it wrote that an error shows.
 const LOG_LINES: usize = 12;
 
-/// Tokens of context of both models.
+/// Tokens of context of the models.
 const CONTEXT: &str = "4096";
 
 /// Columns of zeros that slow the everyday model down, so that its answers can be seen to run.
@@ -161,11 +164,11 @@ fn spawn(program: &Path, preset: &Path, folder: &Path, log: &Path) -> anyhow::Re
     })
 }
 
-/// Writes both models, and the file that names them.
+/// Writes the models, and the file that names them.
 fn write_models(folder: &Path) -> anyhow::Result<std::path::PathBuf> {
     std::fs::create_dir_all(folder.join("cache"))?;
     let mut preset = "[*]\nstop-timeout = 1\n".to_owned();
-    for script in [everyday(), Script::translator(TRANSLATOR).when("en", TRANSLATED)] {
+    for script in [everyday(), editor(), Script::translator(TRANSLATOR).when("en", TRANSLATED)] {
         let file = folder.join(format!("{}.gguf", script.name().replace('/', "-")));
         script.write(&file).context("the demonstration's models")?;
         preset.push_str(&format!("[{}]\nmodel = {}\n", script.name(), file.display()));
@@ -182,7 +185,19 @@ fn everyday() -> Script {
         .when("switchman", "A switchman sets the points, so that every train takes the track it should.")
         .when("count to", &counted.join(", "))
         .when("such a sign", "Of aluminium as a rule, with a film on it that reflects light.")
+        .when("call edit", &edit("The train leaves from track three."))
+        .answer("The sign names track 4 now.")
         .feed_forward(SLOW_COLUMNS)
+}
+
+/// What writes the edit as it has to be.
+fn editor() -> Script {
+    Script::new(EDITOR).when("`edit`", &edit("track 3"))
+}
+
+/// The call that puts another text in the place of this one.
+fn edit(old: &str) -> String {
+    scripted_gguf::tool_call("edit", &serde_json::json!({"path": "signs.txt", "old": old, "new": "track 4"}))
 }
 
 /// The address in what it has written so far.
@@ -207,10 +222,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_models_can_be_written_and_are_named() {
+    fn the_models_can_be_written_and_are_named() {
         let folder = tempfile::TempDir::new().unwrap();
         let preset = std::fs::read_to_string(write_models(folder.path()).unwrap()).unwrap();
-        for model in [EVERYDAY, TRANSLATOR] {
+        for model in [EVERYDAY, TRANSLATOR, EDITOR] {
             assert!(preset.contains(&format!("[{model}]\n")), "{preset}");
         }
     }

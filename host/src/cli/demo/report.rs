@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::picture::Picture;
+use super::routing::Routing;
 use super::scene::{Scene, Words};
 use super::stage::Loaded;
 use super::swap::{Span, Swap};
@@ -23,6 +24,8 @@ pub(super) struct Report {
     loaded_after: Vec<Loaded>,
     /// Of the policy, while an answer ran.
     upgrade: Upgrade,
+    /// Of a tool call, to the model that writes it well.
+    routing: Routing,
     #[serde(skip)]
     failures: Vec<String>,
     /// All of the conversation.
@@ -55,6 +58,7 @@ impl Report {
         let misheard = scene.is_misheard(&played.translation.answer.text, played.picture.as_ref());
         failures.extend(misheard.map(str::to_owned));
         failures.extend(played.upgrade.shortcomings());
+        failures.extend(played.routing.shortcomings());
         Self {
             ok: failures.is_empty(),
             steps: swapped(played, &swap, record.as_deref(), words),
@@ -62,6 +66,7 @@ impl Report {
             loaded_before: played.before.clone(),
             loaded_after: played.after.clone(),
             upgrade: played.upgrade.clone(),
+            routing: played.routing.clone(),
             failures,
             story: record.map(|record| record.headline()).unwrap_or_default(),
             words,
@@ -85,6 +90,9 @@ impl Report {
         lines.push(paint(STRONG, "Who decided, when the policy was upgraded"));
         lines.extend(self.upgrade.lines());
         lines.push(String::new());
+        lines.push(paint(STRONG, "Who wrote the edit"));
+        lines.extend(self.routing.lines(self.words.fault));
+        lines.push(String::new());
         lines.push(format!("{} {}", paint(FAINT, "why it went there "), self.story));
         lines.push(format!("{} {}", paint(FAINT, "in memory before  "), memory(&self.loaded_before)));
         lines.push(format!("{} {}", paint(FAINT, "in memory after   "), memory(&self.loaded_after)));
@@ -93,7 +101,7 @@ impl Report {
         lines.push(match self.failures.len() {
             0 => format!(
                 "{} the specialist came, served and went, and what was there before is there again; the policy was upgraded under a \
-                 running answer",
+                 running answer; the edit was written by the model that is good at edits",
                 paint(GOOD, "ok")
             ),
             count => format!("{} {count} things were not as they should be", paint(BAD, "failed")),
@@ -216,6 +224,7 @@ mod tests {
             loaded_before: loaded(),
             loaded_after: loaded(),
             upgrade: Upgrade::default(),
+            routing: Routing::default(),
             failures: vec!["x".to_owned()],
             story: "s".to_owned(),
             words: &super::super::scene::REAL,
@@ -225,7 +234,8 @@ mod tests {
             r#""loaded_before":[{"model":"m","settings":{"context_length":7}}],"#,
             r#""loaded_after":[{"model":"m","settings":{"context_length":7}}],"#,
             r#""upgrade":{"running":{"by":"","generation":0},"next":{"by":"","generation":0},"#,
-            r#""installed_ms":0,"was_running":false,"is_whole":false}}"#,
+            r#""installed_ms":0,"was_running":false,"is_whole":false},"#,
+            r#""routing":{"own":"","sent":"","written_by":"","loaded_ms":0,"answered_by":"","is_whole":false}}"#,
         );
         assert_eq!(serde_json::to_string(&report).unwrap(), expected);
         let lines = report.lines().join("\n");

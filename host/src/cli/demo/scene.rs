@@ -1,4 +1,4 @@
-//! Where the demonstration is played: on the emulated LM Studio, or on a llama-server with two models written for it. Both
+//! Where the demonstration is played: on the emulated LM Studio, or on a llama-server with three models written for it. Both
 //! tell the same act, and here is all that differs: the words, and where it is seen what happens in memory.
 //!
 //! What is shown of models is from the server's own log or events, never from the gateway that did it.
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::engine::{EVERYDAY, Engine, TRANSLATED, TRANSLATOR};
+use super::engine::{EDITOR, EVERYDAY, Engine, TRANSLATED, TRANSLATOR};
 use super::picture::{self, Picture};
 use super::stage::{self, Loaded, Pace, RESIDENT, Stage};
 use super::swap::{Cast, Swap};
@@ -52,6 +52,10 @@ pub(super) struct Words {
     pub(super) resident: &'static str,
     /// The task for the specialist.
     pub(super) task: &'static str,
+    /// The model that writes edits.
+    pub(super) editor: &'static str,
+    /// What is wrong with the edit that the first model writes itself.
+    pub(super) fault: &'static str,
 }
 
 const EMULATED: Words = Words {
@@ -61,14 +65,18 @@ const EMULATED: Words = Words {
            picture that arrived.",
     resident: RESIDENT,
     task: "Translate the text in this image into English",
+    editor: stage::EDITOR,
+    fault: "breaks off in the middle",
 };
 
 pub(super) const REAL: Words = Words {
-    title: "Pointsman: a specialist swap, played on llama-server with two models that take turns in one slot",
+    title: "Pointsman: a specialist swap, played on llama-server with models that take turns in one slot",
     seen: "What llama-server and its clients saw",
     note: "The engine is real and the models are not: they are a few megabytes, and say what was written into them.",
     resident: EVERYDAY,
     task: "Translate this sentence into English: Das Parken ist hier leider verboten.",
+    editor: EDITOR,
+    fault: "looks for a line that is not there",
 };
 
 // === impl Scene ===
@@ -221,7 +229,7 @@ impl Router {
         let engine = Engine::start(program, folder.path(), http.clone()).await?;
         // What answers there decides that it is a llama-server, as for anybody who names only its address.
         let provider = Provider { kind: None, ..Provider::lmstudio(engine.url()) };
-        match stage::gateway("llama-server", provider, folder.path(), EVERYDAY).await {
+        match stage::gateway("llama-server", provider, folder.path(), [EVERYDAY, EDITOR]).await {
             Ok(gateway) => Ok(Self { engine, gateway, http, heard: watch::Sender::default(), folder }),
             Err(error) => {
                 engine.stop().await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lmstudio_emulator::Emulator;
+use lmstudio_emulator::config::{Answers, Tuning};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,6 +20,9 @@ use crate::config::{Config, Device, Provider};
 
 /// The model that is in memory at the start.
 pub(in crate::cli) const RESIDENT: &str = "openai/gpt-oss-20b";
+
+/// The model that writes edits.
+pub(in crate::cli) const EDITOR: &str = "qwen/qwen3-8b";
 
 /// Its context, which is not the one that a load would give it by itself: putting it back must mean putting this back.
 pub(in crate::cli) const RESIDENT_CONTEXT: u32 = 32_768;
@@ -91,7 +95,7 @@ impl Stage {
             Emulator::start(emulated(pace)).await.context("the emulated LM Studio does not start")?;
         let folder = temporary_folder()?;
         let provider = Provider::lmstudio(&lmstudio.url());
-        let gateway = gateway("lmstudio", provider, folder.path(), RESIDENT).await?;
+        let gateway = gateway("lmstudio", provider, folder.path(), [RESIDENT, EDITOR]).await?;
         let http = super::super::client::http_client()?;
         Ok(Self { lmstudio, gateway, http, folder })
     }
@@ -143,6 +147,8 @@ impl Stage {
 fn emulated(pace: Pace) -> lmstudio_emulator::Config {
     let config = lmstudio_emulator::Config::default();
     let config = config.loaded_with_context(RESIDENT, RESIDENT_CONTEXT).memory_gb(MEMORY_GB);
+    // It reasons well and fails at edits.
+    let config = config.tuned(Tuning { answers: Some(Answers::Clumsy), ..Tuning::of(RESIDENT) });
     match pace {
         Pace::ToBeSeen => {
             let mut config =
@@ -160,15 +166,15 @@ pub(super) fn temporary_folder() -> anyhow::Result<TempDir> {
     tempfile::Builder::new().prefix("pointsman-demo-").tempdir().context("a temporary folder")
 }
 
-/// A gateway in front of this server, once it knows that this model is in memory.
+/// A gateway in front of this server, once it knows that the first of these models is in memory; the other writes edits.
 pub(super) async fn gateway(
     name: &str,
     provider: Provider,
     data_dir: &Path,
-    resident: &str,
+    [resident, editor]: [&str; 2],
 ) -> anyhow::Result<Running> {
-    let running =
-        app::start(configured(name, provider, data_dir)).await.context("the gateway does not start")?;
+    let config = configured(name, provider, data_dir, editor);
+    let running = app::start(config).await.context("the gateway does not start")?;
     let discovered = tokio::time::timeout(DISCOVERY_TIMEOUT, discovered(&running, resident)).await;
     match discovered.context("the gateway does not see the demonstration's models").flatten() {
         Ok(()) => Ok(running),
@@ -204,8 +210,10 @@ fn check_skills(gateway: &Running) -> anyhow::Result<()> {
     }
 }
 
-/// A gateway as it is without a configuration file, at free ports and in a folder of its own.
-fn configured(name: &str, provider: Provider, data_dir: &Path) -> Config {
+/// A gateway as it is without a configuration file but for one rule, at free ports and in a folder of its own.
+fn configured(name: &str, provider: Provider, data_dir: &Path, editor: &str) -> Config {
+    let rules = serde_json::json!({"rules": {"edit": {"primary": editor}}});
+    let router = crate::skill::SkillConfig { settings: rules, ..crate::skill::SkillConfig::default() };
     let device = Device {
         name: provider.device.clone(),
         providers: vec![name.to_owned()],
@@ -226,6 +234,7 @@ fn configured(name: &str, provider: Provider, data_dir: &Path) -> Config {
         ingress: crate::ingress::Config::default(),
         skills: crate::skill::Config {
             store: Some(data_dir.join(crate::skill::STORE_FOLDER)),
+            skills: BTreeMap::from([("tool-router".to_owned(), router)]),
             ..crate::skill::Config::default()
         },
     }

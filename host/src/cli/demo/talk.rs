@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::picture::Picture;
 use crate::wire::sse::{Decoder, Frame};
@@ -18,6 +18,7 @@ pub(in crate::cli) struct Conversation {
     session: &'static str,
     model: &'static str,
     messages: Vec<Message>,
+    tools: Vec<Value>,
 }
 
 /// What is sent.
@@ -26,12 +27,18 @@ struct Body<'a> {
     model: &'a str,
     stream: bool,
     messages: &'a [Message],
+    #[serde(skip_serializing_if = "<[Value]>::is_empty")]
+    tools: &'a [Value],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Message {
     role: &'static str,
     content: Vec<Part>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,8 +62,21 @@ pub(in crate::cli) struct Answer {
     pub(in crate::cli) model: String,
     /// The request's id, as the gateway names it.
     pub(in crate::cli) request: String,
+    /// The tools that it calls.
+    pub(in crate::cli) calls: Vec<Call>,
     /// It ended as an answer should: with a finish reason and the terminator.
     pub(in crate::cli) is_whole: bool,
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Call {
+    /// By which its result is known.
+    pub(in crate::cli) id: String,
+    /// The tool.
+    pub(in crate::cli) tool: String,
+    /// JSON.
+    pub(in crate::cli) arguments: String,
 }
 
 /// An answer that has begun.
@@ -86,6 +106,22 @@ struct Choice {
 #[serde(default)]
 struct Delta {
     content: Option<String>,
+    tool_calls: Vec<CallDelta>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CallDelta {
+    index: usize,
+    id: Option<String>,
+    function: FunctionDelta,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FunctionDelta {
+    name: Option<String>,
+    arguments: Option<String>,
 }
 
 // === impl Conversation ===
@@ -99,7 +135,12 @@ impl Conversation {
         model: &'static str,
     ) -> Self {
         let url = format!("{gateway}/v1/chat/completions");
-        Self { http, url, session, model, messages: Vec::new() }
+        Self { http, url, session, model, messages: Vec::new(), tools: Vec::new() }
+    }
+
+    /// From now on the model may call these tools.
+    pub(in crate::cli) fn offer(&mut self, tools: Vec<Value>) {
+        self.tools = tools;
     }
 
     /// The model that is asked for.
@@ -121,7 +162,22 @@ impl Conversation {
     /// An answer that was heard is part of what is sent next.
     pub(in crate::cli) fn remember(&mut self, answer: &Answer) {
         let content = vec![Part::Text { text: answer.text.clone() }];
-        self.messages.push(Message { role: "assistant", content });
+        let call = |call: &Call| {
+            let function = json!({"name": call.tool, "arguments": call.arguments});
+            json!({"id": call.id, "type": "function", "function": function})
+        };
+        let tool_calls = answer.calls.iter().map(call).collect();
+        self.messages.push(Message { role: "assistant", content, tool_calls, ..Message::default() });
+    }
+
+    /// Says what came of a call, and hears what the model makes of it.
+    pub(in crate::cli) async fn tell(&mut self, call: &Call, result: &str) -> anyhow::Result<Answer> {
+        let content = vec![Part::Text { text: result.to_owned() }];
+        let tool_call_id = Some(call.id.clone());
+        self.messages.push(Message { role: "tool", content, tool_call_id, ..Message::default() });
+        let answer = self.send().await?.rest().await?;
+        self.remember(&answer);
+        Ok(answer)
     }
 
     /// Says something and waits until the answer begins.
@@ -130,8 +186,15 @@ impl Conversation {
         text: &str,
         picture: Option<&Picture>,
     ) -> anyhow::Result<Speaking> {
-        self.messages.push(Message { role: "user", content: content(text, picture) });
-        let body = Body { model: self.model, stream: true, messages: &self.messages };
+        let content = content(text, picture);
+        self.messages.push(Message { role: "user", content, ..Message::default() });
+        self.send().await
+    }
+
+    /// Sends what was said so far and waits until the answer begins.
+    async fn send(&self) -> anyhow::Result<Speaking> {
+        let Self { model, messages, tools, .. } = self;
+        let body = Body { model, stream: true, messages, tools };
         let body = serde_json::to_vec(&body).context("the request's body")?;
         let request = self.http.post(&self.url).header("x-session-id", self.session);
         let request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
@@ -177,7 +240,8 @@ impl Speaking {
 
     fn take(&mut self, data: &[u8]) -> anyhow::Result<()> {
         if data == b"[DONE]" {
-            self.answer.is_whole = self.finished && !self.answer.text.is_empty();
+            let Answer { text, calls, .. } = &self.answer;
+            self.answer.is_whole = self.finished && (!text.is_empty() || !calls.is_empty());
             return Ok(());
         }
         let chunk: Chunk = serde_json::from_slice(data).context("a frame of the answer")?;
@@ -190,8 +254,21 @@ impl Speaking {
         for choice in chunk.choices {
             self.answer.text.push_str(&choice.delta.content.unwrap_or_default());
             self.finished |= choice.finish_reason.is_some();
+            choice.delta.tool_calls.into_iter().for_each(|delta| self.call(delta));
         }
         Ok(())
+    }
+
+    /// Puts a piece of a call to the others of its index.
+    fn call(&mut self, delta: CallDelta) {
+        let calls = &mut self.answer.calls;
+        if delta.index == calls.len() {
+            calls.push(Call::default());
+        }
+        let Some(call) = calls.get_mut(delta.index) else { return };
+        call.id.push_str(&delta.id.unwrap_or_default());
+        call.tool.push_str(&delta.function.name.unwrap_or_default());
+        call.arguments.push_str(&delta.function.arguments.unwrap_or_default());
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::origin::{Origin, Source};
 use crate::config::{Overrides, resolve};
 
 /// A value other than the default for each key that takes one. Names that the user gives stand for `*` in the schema.
-const VALUES: [(&str, &str); 62] = [
+const VALUES: [(&str, &str); 64] = [
     ("listen", "\"127.0.0.1:9\""),
     ("data_dir", "\"/elsewhere\""),
     ("allowed_hosts", "[\"box.lan\"]"),
