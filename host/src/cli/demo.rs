@@ -72,7 +72,8 @@ struct Played {
     translation: Exchange,
     last: Exchange,
     meanwhile: Answer,
-    cast: Cast,
+    /// Of the first act; what happens in memory later belongs to others.
+    swap: Swap,
     picture: Option<Picture>,
     before: Vec<Loaded>,
     after: Vec<Loaded>,
@@ -161,10 +162,11 @@ async fn play(scene: &Scene, timeline: &mut Timeline<'_>, started: Instant) -> a
 
     timeline.say(&format!("\n{} “{LAST}” {}", paint(FAINT, "user"), paint(FAINT, "+ all that was said")));
     let last = ordinary(&mut talk, LAST, timeline, &since).await?;
+    let swap = scene.swap(&cast);
     let upgrade = Upgrade::play(scene, timeline).await?;
     let routing = Routing::play(scene, timeline).await?;
     let after = scene.loaded().await?;
-    Ok(Played { first, translation, last, meanwhile, cast, picture, before, after, upgrade, routing })
+    Ok(Played { first, translation, last, meanwhile, swap, picture, before, after, upgrade, routing })
 }
 
 /// What is shown of a picture.

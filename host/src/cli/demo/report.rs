@@ -52,17 +52,17 @@ struct Step {
 impl Report {
     /// What was played, told and judged.
     pub(super) fn new(played: &Played, scene: &Scene) -> Self {
-        let (swap, words) = (scene.swap(&played.cast), scene.words());
+        let (swap, words) = (&played.swap, scene.words());
         let record = scene.gateway().gateway().ring.find(Some(&played.translation.answer.request));
-        let mut failures = failures(played, &swap, words);
+        let mut failures = failures(played, swap, words);
         let misheard = scene.is_misheard(&played.translation.answer.text, played.picture.as_ref());
         failures.extend(misheard.map(str::to_owned));
         failures.extend(played.upgrade.shortcomings());
         failures.extend(played.routing.shortcomings());
         Self {
             ok: failures.is_empty(),
-            steps: swapped(played, &swap, record.as_deref(), words),
-            told: told(played, &swap, record.as_deref(), words),
+            steps: swapped(played, swap, record.as_deref(), words),
+            told: told(played, swap, record.as_deref(), words),
             loaded_before: played.before.clone(),
             loaded_after: played.after.clone(),
             upgrade: played.upgrade.clone(),
