@@ -108,5 +108,7 @@ mutants! {
     notices_an_ignored_margin: MarginIgnored, "a load is sent only when it fits";
     notices_belief_in_a_list_of_the_wrong_provider: BelievesWrongList, "routes that restore leave the baseline";
     notices_an_unload_that_was_not_written_down: ForgetsToRecord, "leave the baseline as it was";
+    notices_two_names_of_one_server_in_use: LetsInTooEarly, "what is leased there";
+    notices_a_baseline_that_is_lost_with_its_servers_name: DropsWhatWasDue, "leave the baseline as it was";
     notices_a_forgotten_baseline_of_a_down_provider: ForgetsDownBaseline, "leave the baseline as it was";
 }
