@@ -423,6 +423,7 @@ impl Planner {
         let shutdown = self.shutdown.as_ref().and_then(|shutdown| shutdown.wakes(self.now));
         let orphans = self.orphans.values().copied();
         let kept = self.recovery_wakes().into_iter().chain(self.ttls_wake()).chain(orphans);
+        let kept = kept.chain(self.addresses_wake());
         let all = waiting.chain(lanes).chain(turns).chain(hopes).chain(backoffs).chain(lists).chain(shutdown);
         all.chain(kept).filter(|at| *at > self.now).min()
     }

@@ -73,6 +73,8 @@ pub(super) struct Sim {
     baseline_moved: bool,
     /// The device was configured anew.
     reconfigured: bool,
+    /// In this run names lead to other servers than before.
+    names_wander: bool,
     /// No new work from then on.
     ends: Instant,
     steps: u32,
@@ -206,6 +208,7 @@ impl Sim {
             unloading: BTreeSet::new(),
             baseline_moved: false,
             reconfigured: false,
+            names_wander: false,
             ends: start + Duration::from_secs(400),
             steps: 0,
             stopped: false,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::baseline::Due;
-use super::memory::{Owner, State};
+use super::memory::{Owner, Seen, State};
 use super::server::{InstanceKey, ProviderIndex, Server};
 use super::swap::Step;
 use super::{Effect, Mutant, Operation, Place, Planner, Waiter};
@@ -52,6 +52,8 @@ enum Ongoing {
     Unload(InstanceKey),
     /// A load that was sent.
     Load(Operation),
+    /// What was done there last, which its lists may not show before then.
+    Unseen(Instant),
 }
 
 /// For whom a provider waits before it is asked anything.
@@ -108,8 +110,9 @@ impl Planner {
             return false;
         }
         let by_leaver = |it: &Server| it.leaves && it.index != newcomer.index && it.holds_its_address();
-        let by_ongoing = |it: &Behind| {
-            it.provider != newcomer.name || matches!(it.what, Ongoing::Unload(_))
+        let by_ongoing = |it: &Behind| match it.what {
+            Ongoing::Leases(..) | Ongoing::Load(_) => it.provider != newcomer.name,
+            Ongoing::Unload(_) | Ongoing::Unseen(_) => true,
         };
         self.servers.iter().any(|it| it.address == newcomer.address && by_leaver(it))
             || self.addresses.behind.iter().any(|it| it.address == newcomer.address && by_ongoing(it))
@@ -137,7 +140,12 @@ impl Planner {
 
     /// Lets those in whom nobody is in the way of any more, and says which addresses are free.
     pub(super) fn look_at_addresses(&mut self) {
-        self.addresses.behind.retain(|it| !matches!(&it.what, Ongoing::Leases(_, gate) if gate.count() == 0));
+        let now = self.now;
+        self.addresses.behind.retain(|it| match &it.what {
+            Ongoing::Leases(_, gate) => gate.count() > 0,
+            Ongoing::Unseen(until) => *until > now,
+            Ongoing::Unload(_) | Ongoing::Load(_) => true,
+        });
         let may_come = |it: &&Server| it.awaits == Some(Holder::Here) && !self.is_held_against(it);
         let newcomers: Vec<ProviderIndex> = self.servers.iter().filter(may_come).map(|it| it.index).collect();
         newcomers.into_iter().for_each(|provider| self.let_in(provider));
@@ -184,6 +192,24 @@ impl Planner {
         is_over.then(|| Refused::retry(Reason::DrainTimeout, wait))
     }
 
+    /// Until when the provider's lists may not show what was done there last; none where they do.
+    pub(super) fn unseen_until(&self, provider: ProviderIndex) -> Option<Instant> {
+        let told = self.instances.iter().filter(|(_, held)| held.seen == Seen::Told);
+        let told = told.map(|(key, held)| (key, held.lag_until));
+        let all = told.chain(self.tombs.iter().map(|(key, tomb)| (key, tomb.until)));
+        all.filter(|(key, until)| key.provider == provider && *until > self.now).map(|(_, until)| until).max()
+    }
+
+    /// When an address may be let go of though nothing happens.
+    pub(super) fn addresses_wake(&self) -> impl Iterator<Item = Instant> {
+        let unseen = self.addresses.behind.iter().filter_map(|it| match it.what {
+            Ongoing::Unseen(until) => Some(until),
+            Ongoing::Leases(..) | Ongoing::Unload(_) | Ongoing::Load(_) => None,
+        });
+        let leavers = self.servers.iter().filter(|server| server.leaves);
+        leavers.filter_map(|server| self.unseen_until(server.index)).chain(unseen)
+    }
+
     /// When that is; none where the waiter's server is nobody else's.
     pub(super) fn gives_up_address(&self, waiter: &Waiter) -> Option<Instant> {
         let server = self.server(self.provider_of(waiter.model())?)?;
@@ -202,7 +228,9 @@ impl Planner {
         server.index = next;
         let name = server.name.clone();
         let before = std::mem::replace(&mut server.address, address.to_owned());
+        let unseen = self.unseen_until(provider).map(Ongoing::Unseen);
         let mut ongoing: Vec<Ongoing> = self.load_under_way_at(&name).map(Ongoing::Load).into_iter().collect();
+        ongoing.extend(unseen);
         for (key, mut held) in std::mem::take(&mut self.instances) {
             if key.provider != provider {
                 self.instances.insert(key, held);

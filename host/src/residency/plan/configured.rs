@@ -11,7 +11,7 @@
 use std::time::Instant;
 
 use super::address::Holder;
-use super::memory::{Known, Owner, Seen, State};
+use super::memory::{Known, Owner, State};
 use super::pace::Pace;
 use super::room::Lane;
 use super::server::{LinkState, ProviderIndex, Server};
@@ -65,7 +65,8 @@ impl Place {
     /// A provider of which nothing was heard yet.
     pub(super) fn server(&self, index: ProviderIndex, now: Instant) -> Server {
         let server = Server::new(index, (&self.name, &self.address), now);
-        Server { awaits: self.is_held.then_some(Holder::Elsewhere), ..server }
+        let waits = self.is_held && self.control == Control::Full;
+        Server { awaits: waits.then_some(Holder::Elsewhere), ..server }
     }
 }
 
@@ -255,10 +256,7 @@ impl Planner {
             || self.instances.iter().any(|(key, held)| key.provider == provider && !held.is_idle())
             || swaps().any(|swap| swap.concerned.contains(&provider))
             || self.lanes().iter().any(|lane| self.strays(*lane).any(|(key, _)| key.provider == provider))
-            || self.tombs.keys().any(|key| key.provider == provider)
-            || self.instances.iter().any(|(key, held)| {
-                key.provider == provider && held.seen == Seen::Told && held.lag_until > self.now
-            })
+            || self.unseen_until(provider).is_some()
     }
 
     /// What it has in memory stays there: that is nobody's business here any more, or its heir's.

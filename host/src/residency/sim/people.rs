@@ -60,6 +60,7 @@ impl Sim {
             Profile::Outages => (0, 8),
             Profile::Moves => (0, 0),
         };
+        self.names_wander = self.rng.random_bool(0.5);
         let moves = if self.profile == Profile::Moves { 40 } else { 0 };
         for _ in 0..moves {
             let delay = self.millis(1000..400_000);

@@ -57,7 +57,7 @@ impl Sim {
             return;
         }
         match self.rng.random_range(0..6) {
-            0 => self.change_places(),
+            0 if self.names_wander => self.change_places(),
             1 => {
                 let is_there = self.world.name_of(1).is_some();
                 let name = if is_there { None } else { self.some_name(1) };
@@ -87,7 +87,9 @@ impl Sim {
     /// A name that no server has, though one may have had it until now.
     fn some_name(&mut self, server: usize) -> Option<&'static str> {
         let taken: Vec<String> = self.world.configured().into_iter().map(|(name, _)| name).collect();
-        let free: Vec<&str> = NAMES.into_iter().filter(|name| !taken.iter().any(|it| it == name)).collect();
+        let own = [["p", "r"], ["q", "s"]][server];
+        let names: &[&str] = if self.names_wander { &NAMES } else { &own };
+        let free: Vec<_> = names.iter().copied().filter(|name| !taken.iter().any(|it| it == name)).collect();
         let name = free[self.rng.random_range(0..free.len())];
         let leads = self.planner.index_of(name).map(|provider| self.server_at(provider));
         self.baseline_moved |= leads.is_some_and(|before| before != server);

@@ -6,7 +6,7 @@ use super::*;
 const SEEDS: u64 = if cfg!(debug_assertions) { SEEDS_FEW } else { 10_000 };
 
 /// Seeds of a run without optimisation; within them every fault must be noticed.
-const SEEDS_FEW: u64 = 250;
+const SEEDS_FEW: u64 = 300;
 
 /// Lines of a failing seed's story that are shown: what happened last.
 const STORY_LINES: usize = 120;

@@ -55,7 +55,7 @@ fn whoever_waited_for_a_server_that_leaves_chooses_nothing_there() {
     let mut desk = Desk::of(&["p", "q"], Config::default(), &["a"], &[]);
     desk.claim(1, "q/b", Purpose::Plain).arrange(&["p@p"]).loaded().expect_baseline(&["a"]);
     desk.end(1, DONE).expect(&["unload a", "load q/b 4096", "grant 1 on q/b", "unload q/b", "load a 8192"]);
-    desk.expect_freed(&["q"]);
+    desk.expect_freed(&[]).loaded().expect_freed(&["q"]);
     // Whoever waited for one that has only another name now has chosen for good.
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.claim(1, "b", Purpose::Plain).arrange(&["r@p"]).loaded().end(1, DONE).expect_baseline(&["r/b"]);
@@ -95,7 +95,7 @@ fn an_unload_on_its_way_is_waited_for_where_it_was_sent() {
 fn a_provider_that_comes_back_to_its_address_knows_who_is_inside() {
     let mut desk = Desk::of(&["p"], Config::default(), &["a"], &[]);
     desk.claim(1, "a", Purpose::Plain).expect(&["grant 1 on a"]);
-    desk.arrange(&["p@nowhere"]).at(1.0).arrange(&["p@p"]).at(2.0);
+    desk.arrange(&["p@nowhere"]).at(1.0).expect(&["load a 8192"]).arrange(&["p@p"]).at(2.0);
     desk.claim(2, "a", Purpose::Plain).expect(&["grant 2 on a"]).end(2, DONE);
     desk.claim(3, "b", ROUTED).at(120.0).expect(&[]);
     desk.end(1, DONE).expect(&["unload a", "load b 4096"]);
