@@ -97,7 +97,8 @@ impl Residency {
         let (public, tenancy) = (Arc::new(Public::new()), Arc::new(Tenancy::default()));
         public.arrange(devices.iter().map(|device| device.name.clone()).collect(), aliases);
         let outboxes: Vec<Arc<Outbox>> = devices.iter().map(|_| Arc::default()).collect();
-        let held = tenancy.arrange(devices.iter().zip(&outboxes).map(|(it, outbox)| it.wants(outbox)).collect());
+        let held =
+            tenancy.arrange(devices.iter().zip(&outboxes).map(|(it, outbox)| it.wants(outbox)).collect());
         let (mut desks, mut actors) = (Vec::new(), Vec::new());
         for (device, (outbox, held)) in devices.into_iter().zip(outboxes.into_iter().zip(held)) {
             let names: Vec<&str> = device.providers.iter().map(|provider| provider.name()).collect();

@@ -179,8 +179,7 @@ impl Sim {
             config.linger = Duration::from_secs(rng.random_range(1..10));
         }
         let world = World::new(&mut rng, &config);
-        let planner =
-            Planner::new("device", config.clone(), &places(&world), start).with_mutant(fault);
+        let planner = Planner::new("device", config.clone(), &places(&world), start).with_mutant(fault);
         let mut sim = Self {
             seed,
             rng,
@@ -439,7 +438,8 @@ impl Sim {
     fn has_room(&self, model: &ModelId) -> bool {
         let there = self.world.memory.iter().map(|it| &it.model);
         let fits = self.world.fit_in_bytes(there.chain([model]));
-        let may_be_full = self.reconfigured || matches!(self.profile, Profile::Faults | Profile::Outages | Profile::Moves);
+        let may_be_full =
+            self.reconfigured || matches!(self.profile, Profile::Faults | Profile::Outages | Profile::Moves);
         self.require(fits || may_be_full, "a load is sent only when it fits");
         fits
     }

@@ -63,7 +63,8 @@ impl Tenancy {
         let waits = |wanted: &Wanted, address: &&String| {
             addresses.0.get(*address).is_some_and(|tenants| !tenants.have.contains(&wanted.device))
         };
-        let held = |wanted: &Wanted| wanted.addresses.iter().filter(|it| waits(wanted, it)).cloned().collect();
+        let held =
+            |wanted: &Wanted| wanted.addresses.iter().filter(|it| waits(wanted, it)).cloned().collect();
         all.iter().map(held).collect()
     }
 
@@ -135,7 +136,10 @@ mod tests {
         let (held, outboxes) = arranged(&tenancy, &[("d", &["b"]), ("e", &["c", "a"]), ("f", &["b"])]);
         assert_eq!(held, [vec![], vec!["a".to_owned()], vec![]], "two may have one at once, if that is said");
         assert_eq!(tenancy.freed("d", "a", None), Freed::HandedOn);
-        assert_eq!(outboxes.iter().map(|it| told(it)).collect::<Vec<_>>(), [vec![], vec!["a".to_owned()], vec![]]);
+        assert_eq!(
+            outboxes.iter().map(|it| told(it)).collect::<Vec<_>>(),
+            [vec![], vec!["a".to_owned()], vec![]]
+        );
         assert_eq!(tenancy.freed("f", "nowhere", None), Freed::Nobodys);
     }
 

@@ -2,7 +2,8 @@
 //! owner, and the owner of one that is not configured any more ends when the last who needs it has.
 //!
 //! Owners are told before newcomers are sent to them, so that whoever asks by the new arrangement finds it in force. Who asked
-//! by the old one, and is told that the model is not known there, asks again (`Residency::ask`).
+//! by the old one, and is told that the model is not known there, asks again (`Residency::ask`). An owner that gets a server
+//! which another one still has is told so, and asks it nothing until it hears that it may (`tenancy`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

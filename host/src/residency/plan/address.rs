@@ -3,8 +3,9 @@
 //!
 //! A server is asked under one name at a time. Whoever comes to an address that is still *held* waits there, and is asked
 //! nothing: what it lists would look idle, since the leases on it are another's. An address is held by a provider that leaves
-//! until that is forgotten, and by what goes on where a provider has moved away from: leases, and loads and unloads that were
-//! not answered. A provider that comes back to where it was waits for its own unloads only, since its own leases it knows.
+//! until that is forgotten, and by what goes on where a provider has moved away from: leases, loads and unloads that were
+//! not answered, and what lists may not show yet. A provider that comes back to where it was knows its own leases, and does
+//! not wait for them.
 //!
 //! Nobody is sent away for it at once: whoever claims a model of a provider that waits stands in line, and is refused as after
 //! any drain that takes too long (rule 8). What was due on a server is left to whoever has its address next, on this device or
@@ -173,16 +174,19 @@ impl Planner {
 
     /// Another device's owner has let go of the address.
     pub(super) fn on_freed(&mut self, address: String, legacy: Option<Legacy>) {
-        let is_it = |it: &&Server| it.awaits == Some(Holder::Elsewhere) && !it.leaves && it.address == address;
-        let Some(heir) = self.servers.iter().find(is_it).map(|it| it.index) else {
-            self.effects.push(Effect::Freed(address, legacy));
-            return;
-        };
-        if let Some(server) = self.server_mut(heir) {
+        let is_it =
+            |it: &&mut Server| it.awaits == Some(Holder::Elsewhere) && !it.leaves && it.address == address;
+        let mut heir = None;
+        for server in self.servers.iter_mut().filter(is_it) {
             server.awaits = Some(Holder::Here);
+            heir = heir.or(Some(server.index));
         }
-        // What it stood among is another device's.
-        legacy.into_iter().for_each(|legacy| self.inherit(heir, Legacy { place: 0, ..legacy }));
+        match (heir, legacy) {
+            // What it stood among is another device's.
+            (Some(heir), Some(legacy)) => self.inherit(heir, Legacy { place: 0, ..legacy }),
+            (Some(_), None) => {}
+            (None, legacy) => self.effects.push(Effect::Freed(address, legacy)),
+        }
     }
 
     /// Whoever waits for a server that somebody else has is sent away like anybody whom a drain takes too long.
@@ -190,6 +194,12 @@ impl Planner {
         let wait = self.config.drain_timeout;
         let is_over = self.gives_up_address(waiter).is_some_and(|at| at <= self.now);
         is_over.then(|| Refused::retry(Reason::DrainTimeout, wait))
+    }
+
+    /// When that is; none where the waiter's server is nobody else's.
+    pub(super) fn gives_up_address(&self, waiter: &Waiter) -> Option<Instant> {
+        let server = self.server(self.provider_of(waiter.model())?)?;
+        server.awaits.map(|_| waiter.arrived + self.config.drain_timeout)
     }
 
     /// Until when the provider's lists may not show what was done there last; none where they do.
@@ -209,12 +219,6 @@ impl Planner {
         let leavers = self.servers.iter().filter(|server| server.leaves);
         leavers.filter_map(|server| self.unseen_until(server.index)).chain(unseen)
     }
-
-    /// When that is; none where the waiter's server is nobody else's.
-    pub(super) fn gives_up_address(&self, waiter: &Waiter) -> Option<Instant> {
-        let server = self.server(self.provider_of(waiter.model())?)?;
-        server.awaits.map(|_| waiter.arrived + self.config.drain_timeout)
-    }
 }
 
 // === impl Planner: what is left behind ===
@@ -229,8 +233,8 @@ impl Planner {
         let name = server.name.clone();
         let before = std::mem::replace(&mut server.address, address.to_owned());
         let unseen = self.unseen_until(provider).map(Ongoing::Unseen);
-        let mut ongoing: Vec<Ongoing> = self.load_under_way_at(&name).map(Ongoing::Load).into_iter().collect();
-        ongoing.extend(unseen);
+        let mut ongoing: Vec<Ongoing> =
+            self.loads_under_way(&name).map(Ongoing::Load).chain(unseen).collect();
         for (key, mut held) in std::mem::take(&mut self.instances) {
             if key.provider != provider {
                 self.instances.insert(key, held);
@@ -246,12 +250,11 @@ impl Planner {
         Some(next)
     }
 
-    fn load_under_way_at(&self, name: &str) -> Option<Operation> {
-        let mut swaps = self.lanes().iter().filter_map(|lane| self.lane(*lane).swap.as_ref());
-        swaps.find_map(|swap| match swap.step {
-            Step::Loading(operation) if swap.goal.model().is_some_and(|it| it.provider() == name) => {
-                Some(operation)
-            }
+    /// Loads that were sent to the provider of this name.
+    fn loads_under_way(&self, name: &str) -> impl Iterator<Item = Operation> {
+        let swaps = self.lanes().iter().filter_map(|lane| self.lane(*lane).swap.as_ref());
+        swaps.filter_map(move |swap| match swap.step {
+            Step::Loading(operation) if swap.goal.model()?.provider() == name => Some(operation),
             _ => None,
         })
     }
@@ -288,6 +291,11 @@ impl Planner {
     pub(super) fn was_unloaded_behind(&mut self, key: &InstanceKey) {
         let is_it = |it: &Behind| matches!(&it.what, Ongoing::Unload(sent) if sent == key);
         self.addresses.behind.retain(|it| !is_it(it));
+    }
+
+    /// Somebody is inside where one of the device's providers was.
+    pub(super) fn is_used_behind(&self) -> bool {
+        self.addresses.behind.iter().any(|it| matches!(it.what, Ongoing::Leases(..)))
     }
 
     /// Nothing goes on where one of the device's providers was.
@@ -328,9 +336,10 @@ impl Planner {
 
     fn legacy_of(&self, provider: ProviderIndex) -> Legacy {
         let is_its = |model: &ModelId| self.provider_of(model) == Some(provider);
-        let held = self.instances.iter().filter(|(key, held)| {
-            key.provider == provider && held.owner == Owner::Gateway
-        });
+        let held = self
+            .instances
+            .iter()
+            .filter(|(key, held)| key.provider == provider && held.owner == Owner::Gateway);
         Legacy {
             due: self.baseline.iter().filter(|due| is_its(&due.model)).cloned().collect(),
             place: self.baseline.iter().position(|due| is_its(&due.model)).unwrap_or(0),

@@ -99,8 +99,10 @@ impl Planner {
             return Some(self.admit(place));
         };
         let (provider, has_moved) = (before.index, before.address != place.address);
+        let is_on_its_way = before.awaits.is_some();
         match place.client {
             _ if has_moved => self.move_to(provider, &place.address),
+            _ if is_on_its_way => Some(provider),
             Client::Replaced => {
                 self.ask_anew(provider);
                 None

@@ -139,7 +139,7 @@ impl Planner {
 
     /// Breaks off what still runs when time gets short, and says when all is done.
     pub(super) fn advance_shutdown(&mut self) {
-        let busy = self.instances.values().any(|held| !held.is_idle()) || !self.is_nothing_behind();
+        let busy = self.instances.values().any(|held| !held.is_idle()) || self.is_used_behind();
         let is_open = |lane: Lane| self.of_lane(lane).any(|(_, held)| held.is_undecided());
         let may_rest = |lane: &Lane| {
             let is_paced = self.lane(*lane).pace.left(self.now).is_some();

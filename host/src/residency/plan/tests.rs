@@ -203,15 +203,17 @@ impl Desk {
             Effect::AbortStalled(key) => self.log.push(format!("abort stalled {}", key.id)),
             Effect::AbortAll => self.log.push("abort all".to_owned()),
             Effect::Stopped => self.log.push("stopped".to_owned()),
-            Effect::Freed(address, legacy) => {
-                let due: Vec<&str> = legacy.iter().flat_map(Legacy::due).map(name).collect();
-                let due = if due.is_empty() { String::new() } else { format!(", due {}", due.join(" ")) };
-                self.freed.push(format!("{address}{due}"));
-                self.legacies.extend(legacy);
-            }
+            Effect::Freed(address, legacy) => self.note_freed(&address, legacy),
             Effect::Publish => self.published = true,
             Effect::Tell(..) | Effect::Notice(_) => {}
         }
+    }
+
+    fn note_freed(&mut self, address: &str, legacy: Option<Legacy>) {
+        let due: Vec<&str> = legacy.iter().flat_map(Legacy::due).map(name).collect();
+        let due = if due.is_empty() { String::new() } else { format!(", due {}", due.join(" ")) };
+        self.freed.push(format!("{address}{due}"));
+        self.legacies.extend(legacy);
     }
 
     /// The server that the provider is at.
@@ -246,7 +248,8 @@ impl Desk {
         let age = self.now - self.recorded;
         let kept = Kept { record: self.record.clone(), age, ..Kept::default() };
         let config = self.planner.config.clone();
-        let places = ["p", "q"].map(|name| Place::new(name, self.addresses.get(name).map_or(name, String::as_str)));
+        let places =
+            ["p", "q"].map(|name| Place::new(name, self.addresses.get(name).map_or(name, String::as_str)));
         self.planner = Planner::new("local", config, &places, self.now).resume(kept);
         (self.granted, self.claims, self.loads, self.lists) = Default::default();
         self.marks.clear();

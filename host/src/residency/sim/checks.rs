@@ -44,7 +44,8 @@ impl Sim {
     pub(super) fn check_wait(&self, since: Instant) {
         let drain = self.config.drain_timeout.min(Duration::from_secs(40));
         let round = if self.profile == Profile::Drains { ROUND_MOST + drain } else { ROUND_MOST };
-        let has_mishaps = self.crashes || matches!(self.profile, Profile::Faults | Profile::Outages | Profile::Moves);
+        let has_mishaps =
+            self.crashes || matches!(self.profile, Profile::Faults | Profile::Outages | Profile::Moves);
         let mishaps = if has_mishaps { Duration::from_secs(120) } else { Duration::ZERO };
         // By size, the embedding models are in the same line.
         let is_weighed = self.reconfigured || self.config.memory.is_some();
@@ -184,7 +185,10 @@ impl Sim {
         if !self.baseline_moved {
             let due = report.baseline.iter().map(|due| &due.model);
             let due: Vec<_> = due.filter(|model| world::kind(model) == Kind::Language).collect();
-            self.require(due == [&self.world.called(&world::first()).unwrap()], "routes that restore leave the baseline as it was");
+            self.require(
+                due == [&self.world.called(&world::first()).unwrap()],
+                "routes that restore leave the baseline as it was",
+            );
         }
     }
 }

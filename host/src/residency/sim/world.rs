@@ -173,7 +173,7 @@ impl World {
     pub(super) fn call(&mut self, server: usize, name: Option<&str>) {
         let before = self.names.values_mut().find(|(it, is_there)| *it == server && *is_there);
         before.into_iter().for_each(|(_, is_there)| *is_there = false);
-        name.into_iter().for_each(|name| drop(self.names.insert(name.to_owned(), (server, true))));
+        self.names.extend(name.map(|name| (name.to_owned(), (server, true))));
     }
 
     /// What the server is called now.

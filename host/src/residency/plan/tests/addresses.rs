@@ -157,3 +157,14 @@ fn another_owner_goes_on_from_what_was_due() {
     there.feed(Event::Freed("elsewhere".to_owned(), None));
     there.expect_freed(&["elsewhere"]);
 }
+
+#[test]
+fn who_was_on_its_way_when_it_was_taken_out_arrives_when_it_is_configured_anew() {
+    let mut desk = Desk::of(&["q"], Config::default(), &["q/b"], &[]);
+    // Somebody is inside where it was, so that it is not forgotten.
+    desk.claim(1, "q/b", Purpose::Plain).expect(&["grant 1 on q/b"]);
+    let held = Place { is_held: true, ..Place::new("q", "z") };
+    desk.place(Config::default(), vec![held]).place(Config::default(), vec![]).at(1.0).expect(&[]);
+    // Whoever had that address has let go of it meanwhile, and nobody said so here.
+    desk.place(Config::default(), vec![Place::new("q", "z")]).at(2.0).expect(&["load q/b 8192"]);
+}

@@ -13,7 +13,8 @@ impl Desk {
 
     fn reach(&mut self, config: Config, providers: &[&str], client: Client) -> &mut Self {
         let address = |name: &str| self.addresses.get(name).map_or(name.to_owned(), String::clone);
-        let places = providers.iter().map(|name| Place { client, ..Place::new(name, &address(name)) }).collect();
+        let places =
+            providers.iter().map(|name| Place { client, ..Place::new(name, &address(name)) }).collect();
         self.place(config, places)
     }
 
