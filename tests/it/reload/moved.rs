@@ -10,7 +10,7 @@ use pointsman_tests::live::Live;
 use pointsman_tests::world::{CONTEXT, GENERAL, OTHER, World, lmstudio};
 use serde_json::{Value, json};
 
-use super::take;
+use super::{PATIENCE, take};
 
 /// Two models may be in memory, of which LM Studio's is one.
 const ROOM: &str = "[residency.local]\nmax_loaded = 2\n";
@@ -27,6 +27,12 @@ async fn stalled(world: &World, server: &Emulator, model: &str) -> Live {
     live
 }
 
+/// Whoever asked stands in line, as opposed to being served at once.
+async fn somebody_waits(world: &World) {
+    let waiting = world.residency(|report| report.waiters.len() == 1);
+    tokio::time::timeout(PATIENCE, waiting).await.expect("a request waits for the server");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_in_use_gets_another_name_and_another_device() {
     let second = Emulator::start(lmstudio()).await.unwrap();
@@ -41,7 +47,7 @@ async fn a_server_in_use_gets_another_name_and_another_device() {
     take(&world, &named("other", "far")).await;
     // It would have to go for this one, and looks as if nobody used it.
     let asking = world.ask_beside("t", &asks(&format!("other/{OTHER}")));
-    world.residency(|report| report.waiters.len() == 1).await;
+    somebody_waits(&world).await;
     assert_eq!(world.ask("u", &asks(&format!("spare/{GENERAL}"))).await.status, 404, "the name is gone");
     assert_eq!(second.resident().len(), 1);
     second.release(Some("gate"));
@@ -53,7 +59,7 @@ async fn a_server_in_use_gets_another_name_and_another_device() {
     let live = stalled(&world, &second, &format!("other/{OTHER}")).await;
     take(&world, &named("other", "local")).await;
     let asking = world.ask_beside("t", &asks(&format!("other/{GENERAL}")));
-    world.residency(|report| report.waiters.len() == 1).await;
+    somebody_waits(&world).await;
     second.release(Some("gate"));
     let answer = live.finish().await;
     assert!(answer.is_terminated() && answer.error().is_none(), "{answer:?}");
