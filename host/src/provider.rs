@@ -37,7 +37,7 @@ pub trait Provider: Send + Sync + 'static {
     /// The configured name: the part of a [`ModelId`] before the first slash.
     fn name(&self) -> &str;
 
-    /// Where it is: whether two of the same name are one server.
+    /// Where it is: whether two are one server. Empty where nobody says.
     fn address(&self) -> &str {
         ""
     }

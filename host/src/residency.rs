@@ -11,6 +11,8 @@
 //! - At rest the baseline is in memory and nothing else that we loaded. Routes that restore, side calls and skills'
 //!   wishes never change the baseline.
 //! - Nobody waits while holding a lease: who needs another model releases first.
+//! - A server is asked under one name, for one device, at a time: who has it next waits until requests under the name or
+//!   for the device before have ended.
 //!
 //! How it is built: of each device, a *planner* is pure and owns the state, and an *actor* is a mailbox around it that
 //! runs its effects through [`Provider`](crate::provider::Provider)s and never awaits one inline; a *gate* is one atomic
@@ -38,6 +40,7 @@ mod record;
 mod report;
 #[cfg(test)]
 mod sim;
+mod tenancy;
 
 pub use actor::Actor;
 pub use claim::{

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod file;
+mod moved;
 mod rooms;
 mod skills;
 

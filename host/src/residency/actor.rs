@@ -4,7 +4,7 @@
 //! It never awaits a provider: every call runs beside the mailbox and comes back as an event, so a load of minutes
 //! delays no claim. A call once sent is awaited to its end; only the process's own end may come before that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,14 +20,15 @@ use super::handle::Device;
 use super::journal::{Journal, NotKept};
 use super::lease::{Lease, Note, Outbox};
 use super::plan::{
-    Asked, Client, Durability, Effect, Event, Grant, InstanceKey, Loss, Mark, Operation, Place, Planner,
-    ProviderIndex, Ticket,
+    Asked, Client, Durability, Effect, Event, Grant, InstanceKey, Legacy, Loss, Mark, Operation, Place,
+    Planner, ProviderIndex, Ticket,
 };
 use super::publish::Part;
 use super::record::{KnownModel, Record};
 use super::report::Report;
+use super::tenancy::{Freed, Tenancy};
 use crate::id::{InstanceId, ModelId, SessionKey, SkillName};
-use crate::provider::{Error, LoadRequest, Provider};
+use crate::provider::{Control, Error, LoadRequest, Provider};
 
 /// The owner of one device's residency; `run` must be spawned.
 #[must_use = "nothing is ever granted unless the owner runs"]
@@ -37,6 +38,7 @@ pub struct Actor {
     /// By name; those that leave stay until the planner has forgotten them.
     providers: BTreeMap<String, Arc<dyn Provider>>,
     part: Part,
+    tenancy: Arc<Tenancy>,
     outbox: Arc<Outbox>,
     /// The device's name in the journal.
     name: String,
@@ -70,6 +72,8 @@ pub(super) struct Arrangement {
     pub(super) providers: Vec<Arc<dyn Provider>>,
     /// What was known of the models of providers that are new here.
     pub(super) known: BTreeMap<String, Vec<KnownModel>>,
+    /// Addresses that another device's owner still has.
+    pub(super) held: BTreeSet<String>,
 }
 
 /// A waiting claim's way back.
@@ -114,7 +118,7 @@ impl Actor {
     pub(super) fn new(
         planner: Planner,
         device: Device,
-        part: Part,
+        (part, tenancy): (Part, Arc<Tenancy>),
         outbox: Arc<Outbox>,
         messages: mpsc::Receiver<Message>,
     ) -> Self {
@@ -123,6 +127,7 @@ impl Actor {
             config: device.config,
             providers: device.providers.into_iter().map(|it| (it.name().to_owned(), it)).collect(),
             part,
+            tenancy,
             outbox,
             name: device.name,
             journal: device.journal,
@@ -181,6 +186,7 @@ impl Actor {
             match note {
                 Note::Ended(ended) => self.handle(Event::Ended(ended)),
                 Note::TurnOver(session) => self.handle(Event::TurnOver(session)),
+                Note::Freed(address, legacy) => self.handle(Event::Freed(address, legacy)),
                 Note::Left(ticket) => {
                     self.seats.remove(&ticket);
                     self.handle(Event::Left(ticket));
@@ -237,16 +243,13 @@ impl Actor {
 
     /// The planner hears of it first; what it asks for then goes to the providers as they are from now on.
     fn configure(&mut self, arrangement: Arrangement) {
-        let Arrangement { config, providers, mut known } = arrangement;
-        let client = |provider: &Arc<dyn Provider>| match self.providers.get(provider.name()) {
-            Some(before) if Arc::ptr_eq(before, provider) => Client::Kept,
-            Some(before) if before.address() == provider.address() => Client::Replaced,
-            _ => Client::Moved,
-        };
-        let places = providers.iter().map(|provider| Place {
-            name: provider.name().to_owned(),
-            client: client(provider),
-            known: known.remove(provider.name()).unwrap_or_default(),
+        let Arrangement { config, providers, mut known, held } = arrangement;
+        let places = providers.iter().map(|provider| {
+            let known = known.remove(provider.name()).unwrap_or_default();
+            let before = self.providers.get(provider.name());
+            let is_kept = before.is_some_and(|before| Arc::ptr_eq(before, provider));
+            let client = if is_kept { Client::Kept } else { Client::Replaced };
+            Place { client, known, ..place_of(provider, &held) }
         });
         let event = Event::Configured(Box::new(config.clone()), places.collect());
         self.config = config;
@@ -288,6 +291,7 @@ impl Actor {
             }
             Effect::AbortStalled(key) => self.abort_stalled(&key),
             Effect::AbortAll => self.outbox.inside(None).iter().for_each(|lease| lease.abort()),
+            Effect::Freed(address, legacy) => self.freed(&address, legacy),
             Effect::Publish => self.part.publish(&self.planner, &self.outbox),
             Effect::Stopped => {
                 self.is_stopped = true;
@@ -326,6 +330,16 @@ impl Actor {
             grant.timings,
         );
         let _ = seat.answer.send(Ok(lease));
+    }
+
+    /// Whoever waits for it on another device has it now.
+    fn freed(&self, address: &str, legacy: Option<Legacy>) {
+        let due: Vec<ModelId> = legacy.iter().flat_map(Legacy::due).cloned().collect();
+        if self.tenancy.freed(&self.name, address, legacy) == Freed::Nobodys {
+            for model in due {
+                tracing::info!(%model, "its server is not configured any more: it is not put back into memory");
+            }
+        }
     }
 
     /// The provider that an effect names. The planner knows no others.
@@ -392,6 +406,13 @@ impl Actor {
             }
         }
     }
+}
+
+/// A provider of which nothing was known here, by an arrangement in which these addresses are still another's.
+pub(super) fn place_of(provider: &Arc<dyn Provider>, held: &BTreeSet<String>) -> Place {
+    let control = provider.control();
+    let is_held = control == Control::Full && held.contains(provider.address());
+    Place { control, is_held, ..Place::new(provider.name(), provider.address()) }
 }
 
 /// Says what will be missing of an instance that comes back.

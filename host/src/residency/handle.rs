@@ -6,6 +6,7 @@
 
 mod configure;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::actor::{Actor, Message};
+use super::actor::{Actor, Message, place_of};
 use super::claim::{Claim, Notice, Reason, Refused, Standing, Timings, Wish};
 use super::config::Config;
 use super::journal::Journal;
@@ -25,6 +26,7 @@ use super::plan::{Planner, Ticket};
 use super::publish::Public;
 use super::record::Kept;
 use super::report::Report;
+use super::tenancy::{Tenancy, Wanted};
 use crate::id::{ModelId, SessionKey, SkillName};
 use crate::model::Directory;
 use crate::provider::Provider;
@@ -61,6 +63,7 @@ struct Inner {
     /// In the configured order; at the end those of devices that are not configured any more.
     desks: ArcSwap<Vec<Desk>>,
     public: Arc<Public>,
+    tenancy: Arc<Tenancy>,
     /// Held while the devices are configured anew.
     configuring: tokio::sync::Mutex<()>,
 }
@@ -91,18 +94,22 @@ impl Residency {
     /// A handle, and the devices' owners, whose `run` must be spawned each. `aliases` are pairs of a configured alias and
     /// the name it stands for. Reads what the journals kept; the directory shows it from the start.
     pub fn new(devices: Vec<Device>, aliases: Vec<(String, String)>) -> (Self, Vec<Actor>) {
-        let public = Arc::new(Public::new());
+        let (public, tenancy) = (Arc::new(Public::new()), Arc::new(Tenancy::default()));
         public.arrange(devices.iter().map(|device| device.name.clone()).collect(), aliases);
+        let outboxes: Vec<Arc<Outbox>> = devices.iter().map(|_| Arc::default()).collect();
+        let held =
+            tenancy.arrange(devices.iter().zip(&outboxes).map(|(it, outbox)| it.wants(outbox)).collect());
         let (mut desks, mut actors) = (Vec::new(), Vec::new());
-        for device in devices {
+        for (device, (outbox, held)) in devices.into_iter().zip(outboxes.into_iter().zip(held)) {
             let names: Vec<&str> = device.providers.iter().map(|provider| provider.name()).collect();
             let kept = device.journal.load(&device.name, &names);
-            let (desk, actor) = Desk::open(&public, device, kept);
+            let (desk, actor) = Desk::open((&public, &tenancy), device, outbox, (kept, &held));
             desks.push(desk);
             actors.push(actor);
         }
         let configuring = tokio::sync::Mutex::default();
-        (Self(Arc::new(Inner { desks: ArcSwap::from_pointee(desks), public, configuring })), actors)
+        let desks = ArcSwap::from_pointee(desks);
+        (Self(Arc::new(Inner { desks, public, tenancy, configuring })), actors)
     }
 
     fn desks(&self) -> Arc<Vec<Desk>> {
@@ -238,6 +245,14 @@ impl fmt::Debug for Residency {
 
 // === impl Device ===
 
+impl Device {
+    /// What its owner asks, by this outbox.
+    fn wants(&self, outbox: &Arc<Outbox>) -> Wanted {
+        let addresses = self.providers.iter().map(|it| it.address().to_owned()).collect();
+        Wanted { device: self.name.clone(), outbox: outbox.clone(), addresses }
+    }
+}
+
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device").field("name", &self.name).finish_non_exhaustive()
@@ -247,18 +262,22 @@ impl fmt::Debug for Device {
 // === impl Desk ===
 
 impl Desk {
-    /// The way to a device's new owner, and that owner, which goes on from what was kept.
-    fn open(public: &Arc<Public>, device: Device, kept: Kept) -> (Self, Actor) {
+    /// The way to a device's new owner, and that owner, which goes on from what was kept, and waits for these addresses.
+    fn open(
+        (public, tenancy): (&Arc<Public>, &Arc<Tenancy>),
+        device: Device,
+        outbox: Arc<Outbox>,
+        (kept, held): (Kept, &BTreeSet<String>),
+    ) -> (Self, Actor) {
         let (mailbox, messages) = mpsc::channel(MAILBOX);
-        let outbox: Arc<Outbox> = Arc::default();
         let now = tokio::time::Instant::now().into_std();
-        let names: Vec<&str> = device.providers.iter().map(|provider| provider.name()).collect();
-        let planner = Planner::new(&device.name, device.config.clone(), &names, now).resume(kept);
-        let providers = names.into_iter().map(str::to_owned).collect();
+        let places: Vec<_> = device.providers.iter().map(|provider| place_of(provider, held)).collect();
+        let planner = Planner::new(&device.name, device.config.clone(), &places, now).resume(kept);
+        let providers = places.into_iter().map(|place| place.name).collect();
         let desk = Self { device: device.name.clone(), providers, mailbox, outbox: outbox.clone() };
         let part = public.part(&device.name);
         part.publish(&planner, &outbox);
-        (desk, Actor::new(planner, device, part, outbox, messages))
+        (desk, Actor::new(planner, device, (part, tenancy.clone()), outbox, messages))
     }
 
     async fn claim(&self, ticket: Ticket, claim: Claim) -> Result<Lease, Refused> {

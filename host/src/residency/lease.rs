@@ -73,6 +73,8 @@ pub(super) enum Note {
     Left(super::plan::Ticket),
     /// The session's next turn began.
     TurnOver(SessionKey),
+    /// Another device's owner has let go of this address, with what was due there.
+    Freed(String, Option<super::plan::Legacy>),
 }
 
 /// The list of notes, and who is inside, for the owner.

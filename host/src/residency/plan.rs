@@ -46,11 +46,13 @@
 //! stays due. A provider that looks after its memory itself shares nothing: what it lists is taken as resident, without
 //! room, and is never due, loaded or unloaded.
 //!
-//! The configuration may change at any moment (`configured`): other bounds, other providers; nothing is unloaded for it.
+//! The configuration may change at any moment (`configured`): other bounds, other providers; nothing is unloaded for it. A
+//! server whose name or place changes while it is in use is asked under one of them at a time (`address`).
 //!
 //! It owns no connection and no disk. What must outlive it is handed out as records (`durable`), and a swap waits until
 //! its own is safe; whoever starts it hands in what was kept.
 
+mod address;
 mod baseline;
 mod choose;
 mod claims;
@@ -85,6 +87,8 @@ use super::lease::Ended;
 use super::record::{InstanceRecord, KnownModel, Record};
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey, SkillName};
 use crate::provider::{Control, Error, Listed, LoadRequest, Loaded};
+use address::Addresses;
+pub(super) use address::Legacy;
 use baseline::Baseline;
 pub(super) use configured::{Client, Place};
 use durable::Durable;
@@ -159,6 +163,8 @@ pub(super) enum Event {
     Remembered(Mark, Durability),
     /// From now on this configuration holds, and these are the device's providers, in this order.
     Configured(Box<Config>, Vec<Place>),
+    /// Another device's owner has let go of this address; what was due there comes with it.
+    Freed(String, Option<Legacy>),
     /// Time passed.
     Tick,
     /// No more claims: drain and go back to the baseline.
@@ -196,6 +202,9 @@ pub(super) enum Effect {
     AbortStalled(InstanceKey),
     /// Break off every exchange.
     AbortAll,
+    /// No provider of the device has this address any more, and nothing goes on there; what was due on it is whoever's who
+    /// has it next.
+    Freed(String, Option<Legacy>),
     /// The directory changed.
     Publish,
     /// The shutdown is complete.
@@ -220,6 +229,7 @@ pub(super) struct Planner {
     servers: Vec<Server>,
     /// How many there have been.
     servers_ever: usize,
+    addresses: Addresses,
     /// What memory is to be, once no swap relies on what it was.
     recount: Option<Option<NonZeroU64>>,
     /// The time of the event that is being handled.
@@ -291,13 +301,14 @@ const AGES: usize = 512;
 
 impl Planner {
     /// A planner of these providers that knows nothing yet; its first effects are lists.
-    pub(super) fn new(name: &str, config: Config, providers: &[&str], now: Instant) -> Self {
+    pub(super) fn new(name: &str, config: Config, providers: &[Place], now: Instant) -> Self {
         let numbered = providers.iter().enumerate();
         Self {
             name: name.to_owned(),
             config,
-            servers: numbered.map(|(index, name)| Server::new(ProviderIndex(index), name, now)).collect(),
+            servers: numbered.map(|(index, place)| place.server(ProviderIndex(index), now)).collect(),
             servers_ever: providers.len(),
+            addresses: Addresses::default(),
             recount: None,
             now,
             effects: Vec::new(),
@@ -340,6 +351,7 @@ impl Planner {
             Event::Unloaded(instance, result) => self.on_unloaded(&instance, result),
             Event::Remembered(mark, durability) => self.on_remembered(mark, durability),
             Event::Configured(config, places) => self.on_configured(*config, places),
+            Event::Freed(address, legacy) => self.on_freed(address, legacy),
             Event::Tick => {}
             Event::Shutdown => self.on_shutdown(),
         }
@@ -366,6 +378,7 @@ impl Planner {
             }
         }
         self.forget_those_who_left();
+        self.look_at_addresses();
         self.ask_for_lists();
         self.set_gates();
         self.answer_wishes();
@@ -410,6 +423,7 @@ impl Planner {
         let shutdown = self.shutdown.as_ref().and_then(|shutdown| shutdown.wakes(self.now));
         let orphans = self.orphans.values().copied();
         let kept = self.recovery_wakes().into_iter().chain(self.ttls_wake()).chain(orphans);
+        let kept = kept.chain(self.addresses_wake());
         let all = waiting.chain(lanes).chain(turns).chain(hopes).chain(backoffs).chain(lists).chain(shutdown);
         all.chain(kept).filter(|at| *at > self.now).min()
     }

@@ -1,7 +1,8 @@
 //! A seeded simulation of one device in virtual time, with two providers and one that looks after its memory itself:
 //! sessions with turns and tool loops, side calls, wishes, slow, failing and lost loads, people who load and unload by
 //! hand, crashes, outages of one provider, another server in its place, lists that lag, clients that vanish; models are
-//! counted, or weighed, and the user changes how many may be there; the gateway itself crashes at any moment and begins anew.
+//! counted, or weighed, and the user changes how many may be there, what servers are called, and whether they are configured
+//! at all; the gateway itself crashes at any moment and begins anew.
 //! The planner under test is the real one, with the real gates; everything around it is made up here.
 //!
 //! After every step the invariants of the room are checked from the outside, by what was granted, sent and resident,
@@ -35,6 +36,7 @@ use crate::id::{InstanceId, ModelId, SessionKey};
 use crate::provider::{Error, LoadRequest, Loaded};
 use crash::Shelf;
 use people::Session;
+use reconfigure::places;
 use world::World;
 
 /// One run.
@@ -58,7 +60,7 @@ pub(super) struct Sim {
     /// Routed turns that hold a model, with the end of the hold; kept apart from the planner's.
     holds: BTreeMap<SessionKey, (ModelId, Instant)>,
     pinned: BTreeSet<ModelId>,
-    loads: BTreeMap<u64, (Operation, ModelId)>,
+    loads: BTreeMap<u64, (ProviderIndex, Operation, ModelId)>,
     /// Loads that were sent in a life before.
     going_on: BTreeMap<u64, ModelId>,
     shelf: Shelf,
@@ -71,6 +73,8 @@ pub(super) struct Sim {
     baseline_moved: bool,
     /// The device was configured anew.
     reconfigured: bool,
+    /// In this run names lead to other servers than before.
+    names_wander: bool,
     /// No new work from then on.
     ends: Instant,
     steps: u32,
@@ -97,6 +101,8 @@ enum Profile {
     Drains,
     /// Routes that restore, while one provider or the other is away.
     Outages,
+    /// Routes that restore, while the user gives the servers other names and takes them away.
+    Moves,
 }
 
 struct LiveLease {
@@ -104,6 +110,10 @@ struct LiveLease {
     gate: Arc<Gate>,
     key: InstanceKey,
     model: ModelId,
+    /// The same as its server has it.
+    home: ModelId,
+    /// What it is on, where that is in memory.
+    on: Option<u64>,
     purpose: Purpose,
 }
 
@@ -118,10 +128,10 @@ enum Happening {
     Arrive(usize),
     LeaseEnds(u64, End),
     Vanish(Ticket),
-    ListAnswer(ProviderIndex, Asked, Result<Inventory, Error>, Instant),
+    ListAnswer(usize, (ProviderIndex, Asked), Result<Inventory, Error>, Instant),
     LoadAnswer(u64, Result<LoadRequest, Error>),
     LateLoad(ModelId),
-    UnloadAnswer(InstanceKey, Result<(), Error>),
+    UnloadAnswer(usize, InstanceKey, Result<(), Error>),
     Written(u64),
     GatewayCrash,
     SomeoneLoads,
@@ -131,6 +141,7 @@ enum Happening {
     OutageEnds(usize),
     ServerReplaced(usize),
     Reconfigured,
+    Moved,
     Wish,
 }
 
@@ -147,8 +158,9 @@ impl Sim {
             Profile::Hog,
             Profile::Drains,
             Profile::Outages,
+            Profile::Moves,
         ];
-        let profile = profiles[usize::try_from(seed % 6).unwrap()];
+        let profile = profiles[usize::try_from(seed % 7).unwrap()];
         let start = tokio::time::Instant::now().into_std();
         let mut config = Config::default();
         if rng.random_bool(0.5) {
@@ -167,7 +179,7 @@ impl Sim {
             config.linger = Duration::from_secs(rng.random_range(1..10));
         }
         let world = World::new(&mut rng, &config);
-        let planner = Planner::new("device", config.clone(), &world::PROVIDERS, start).with_mutant(fault);
+        let planner = Planner::new("device", config.clone(), &places(&world), start).with_mutant(fault);
         let mut sim = Self {
             seed,
             rng,
@@ -195,6 +207,7 @@ impl Sim {
             unloading: BTreeSet::new(),
             baseline_moved: false,
             reconfigured: false,
+            names_wander: false,
             ends: start + Duration::from_secs(400),
             steps: 0,
             stopped: false,
@@ -268,8 +281,8 @@ impl Sim {
                     self.session_rests(waiting.session);
                 }
             }
-            Happening::ListAnswer(provider, asked, result, taken) => {
-                let server = &mut self.world.servers[provider.0];
+            Happening::ListAnswer(server, (provider, asked), result, taken) => {
+                let server = &mut self.world.servers[server];
                 let result = if server.is_down { Err(world::unreachable()) } else { result };
                 if result.is_ok() {
                     server.seen = server.seen.max(Some(taken));
@@ -280,8 +293,8 @@ impl Sim {
             Happening::LateLoad(model) => {
                 self.world.finish_late(&model);
             }
-            Happening::UnloadAnswer(key, result) => {
-                let server = &self.world.servers[key.provider.0];
+            Happening::UnloadAnswer(place, key, result) => {
+                let server = &self.world.servers[place];
                 let result = match result {
                     _ if server.is_down => Err(world::unreachable()),
                     _ if server.is_list_only => Err(Error::Unsupported("list only".to_owned())),
@@ -289,7 +302,7 @@ impl Sim {
                 };
                 self.unloading.remove(&key);
                 if result.is_ok() {
-                    self.world.remove(key.provider.0, &key.id, self.now);
+                    self.world.remove(place, &key.id, self.now);
                 }
                 self.feed(Event::Unloaded(key, result));
             }
@@ -302,6 +315,7 @@ impl Sim {
             Happening::OutageEnds(provider) => self.outage_ends(provider),
             Happening::ServerReplaced(provider) => self.server_replaced(provider),
             Happening::Reconfigured => self.reconfigure(),
+            Happening::Moved => self.move_about(),
             Happening::Wish => self.wish(),
         }
     }
@@ -322,23 +336,25 @@ impl Sim {
             Effect::Answer(ticket, answer) => self.wish_answered(ticket, &answer),
             Effect::Notice(Notice::WishFailed(wish, _)) => self.wish_over(&wish),
             Effect::List(provider, asked) => {
-                let (delay, lists) = (self.millis(1..600), self.world.list(provider.0, self.now));
-                let is_down = self.world.servers[provider.0].is_down;
+                let server = self.server_at(provider);
+                let (delay, lists) = (self.millis(1..600), self.world.list(server, self.now));
+                let is_down = self.world.servers[server].is_down;
                 let result = if is_down { Err(world::unreachable()) } else { Ok(lists) };
-                self.schedule(delay, Happening::ListAnswer(provider, asked, result, self.now));
+                self.schedule(delay, Happening::ListAnswer(server, (provider, asked), result, self.now));
             }
             Effect::Load(provider, operation, request) => {
-                let is_its = provider.0 == world::provider_of(&request.model);
+                let is_its = self.planner.name_of(provider) == Some(request.model.provider());
                 self.require(is_its, "loads go to the model's provider");
-                self.load_sent(operation, request);
+                self.load_sent(provider, operation, request);
             }
             Effect::Unload(key) => {
-                self.check_unload(&key);
+                let server = self.server_at(key.provider);
+                self.check_unload(server, &key);
                 self.unloading.insert(key.clone());
                 let delay = self.millis(1..800);
                 let lost = self.profile == Profile::Faults && self.rng.random_bool(0.03);
                 let result = if lost { Err(Error::Malformed("lost".to_owned())) } else { Ok(()) };
-                self.schedule(delay, Happening::UnloadAnswer(key, result));
+                self.schedule(delay, Happening::UnloadAnswer(server, key, result));
                 if self.crashes && self.rng.random_bool(0.1) {
                     let delay = self.millis(0..2500);
                     self.schedule(delay, Happening::GatewayCrash);
@@ -348,6 +364,7 @@ impl Sim {
             Effect::Write(record) => self.write(None, record),
             Effect::WriteModels(provider, models) => self.write_models(provider, models),
             Effect::Lost(..)
+            | Effect::Freed(..)
             | Effect::AbortStalled(_)
             | Effect::Tell(..)
             | Effect::Notice(_)
@@ -362,11 +379,17 @@ impl Sim {
         }
     }
 
-    fn load_sent(&mut self, operation: Operation, request: LoadRequest) {
-        self.check_load(&request.model);
+    /// The server that the planner's provider is at.
+    fn server_at(&self, provider: ProviderIndex) -> usize {
+        self.world.server_called(self.planner.name_of(provider).unwrap())
+    }
+
+    fn load_sent(&mut self, provider: ProviderIndex, operation: Operation, request: LoadRequest) {
+        let model = self.world.home(&request.model);
+        self.check_load(provider, &model);
         let key = self.next;
-        self.loads.insert(key, (operation, request.model.clone()));
-        let takes = self.world.load_time(&request.model);
+        self.loads.insert(key, (provider, operation, model.clone()));
+        let takes = self.world.load_time(&model);
         let faults = matches!(self.profile, Profile::Faults | Profile::Drains);
         let fate = self.rng.random_range(0..100);
         let refusals = [
@@ -383,13 +406,16 @@ impl Sim {
     }
 
     fn load_answered(&mut self, key: u64, result: Result<LoadRequest, Error>) {
-        let (operation, model) = self.loads.remove(&key).unwrap();
+        let (provider, operation, model) = self.loads.remove(&key).unwrap();
+        // Nobody knows any more of what was sent to a server before its provider moved.
+        let is_known = self.planner.name_of(provider).is_some();
+        let by = if is_known { world::By::Gateway } else { world::By::Someone };
         let result = match result {
             _ if !self.world.is_up(&model) => Err(world::unreachable()),
             _ if !self.world.takes_loads(&model) => Err(Error::Unsupported("list only".to_owned())),
             Ok(_) if !self.has_room(&model) => Err(Error::OutOfMemory("full".to_owned())),
             Ok(request) => Ok(Loaded {
-                instance: self.world.insert(&model, self.now, world::By::Gateway, request.settings),
+                instance: self.world.insert(&model, self.now, by, request.settings),
                 settings: request.settings,
                 parallel: Some(world::PARALLEL),
                 took: None,
@@ -412,7 +438,8 @@ impl Sim {
     fn has_room(&self, model: &ModelId) -> bool {
         let there = self.world.memory.iter().map(|it| &it.model);
         let fits = self.world.fit_in_bytes(there.chain([model]));
-        let may_be_full = self.reconfigured || matches!(self.profile, Profile::Faults | Profile::Outages);
+        let may_be_full =
+            self.reconfigured || matches!(self.profile, Profile::Faults | Profile::Outages | Profile::Moves);
         self.require(fits || may_be_full, "a load is sent only when it fits");
         fits
     }
@@ -420,8 +447,8 @@ impl Sim {
     fn lease_ends(&mut self, key: u64, end: End) {
         let Some(lease) = self.leases.remove(&key) else { return };
         // What loads for each request by itself may fail to, for once.
-        let is_flaky = self.world.is_list_only(&lease.model) && self.rng.random_bool(0.05);
-        let answers = !is_flaky && self.world.answers(&lease.model, &lease.key.id);
+        let is_flaky = self.world.is_list_only(&lease.home) && self.rng.random_bool(0.05);
+        let answers = !is_flaky && self.world.answers(&lease.home, &lease.key.id);
         let end = if answers || end == End::Cancelled { end } else { End::Gone };
         self.note_hold(&lease, end);
         let is_ordinary = end == (End::Answered { turn: TurnAfter::Finished });

@@ -14,16 +14,19 @@ use crate::residency::{
 };
 use crate::turn::verdict::{Afterwards, Swap};
 
+mod addresses;
+
 const DONE: End = End::Answered { turn: TurnAfter::Finished };
 const ROUTED: Purpose = Purpose::Routed { swap: Swap::Wait, afterwards: Afterwards::Restore };
 
 /// Models `a` and `b`; every call takes its time.
 #[derive(Default)]
 struct Fake {
-    memory: Mutex<Vec<String>>,
-    calls: Mutex<Vec<String>>,
+    memory: Arc<Mutex<Vec<String>>>,
+    calls: Arc<Mutex<Vec<String>>>,
     is_down: AtomicBool,
     name: Option<&'static str>,
+    address: &'static str,
     control: Option<Control>,
 }
 
@@ -58,6 +61,10 @@ impl Provider for Fake {
             }
             Ok(["a", "b"].map(|key| listed(key, &self.resident())).to_vec())
         })
+    }
+
+    fn address(&self) -> &str {
+        self.address
     }
 
     fn control(&self) -> Control {

@@ -2,14 +2,16 @@
 //! owner, and the owner of one that is not configured any more ends when the last who needs it has.
 //!
 //! Owners are told before newcomers are sent to them, so that whoever asks by the new arrangement finds it in force. Who asked
-//! by the old one, and is told that the model is not known there, asks again (`Residency::ask`).
+//! by the old one, and is told that the model is not known there, asks again (`Residency::ask`). An owner that gets a server
+//! which another one still has is told so, and asks it nothing until it hears that it may (`tenancy`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use super::{Actor, Desk, Device, Message, Residency};
+use super::{Actor, Desk, Device, Message, Outbox, Residency};
 use crate::residency::actor::Arrangement;
 use crate::residency::record::Kept;
 
@@ -18,6 +20,7 @@ struct Plan {
     device: Device,
     /// Its owner until now.
     before: Option<Desk>,
+    outbox: Arc<Outbox>,
     /// What was kept of the providers that are new there; of all, where the device itself is new.
     kept: Kept,
 }
@@ -37,16 +40,17 @@ impl Residency {
         let order = devices.iter().map(|device| device.name.clone()).collect();
         let plans = join_all(devices.into_iter().map(|device| planned(&before, device))).await;
         let still = self.0.public.hold_still();
+        let held = self.0.tenancy.arrange(plans.iter().map(|plan| plan.device.wants(&plan.outbox)).collect());
         let (mut desks, mut actors, mut told) = (Vec::new(), Vec::new(), Vec::new());
-        for Plan { device, before, kept } in plans {
+        for (Plan { device, before, outbox, kept }, held) in plans.into_iter().zip(held) {
             let Some(before) = before else {
-                let (desk, actor) = Desk::open(&self.0.public, device, kept);
+                let (desk, actor) = self.open(device, outbox, (kept, &held));
                 desks.push(desk);
                 actors.push(actor);
                 continue;
             };
-            let (desk, taken) = before.configured(&device, kept).await;
-            told.push((desks.len(), device, taken));
+            let (desk, taken) = before.configured(&device, kept, held.clone()).await;
+            told.push((desks.len(), device, held, taken));
             desks.push(desk);
         }
         let gone = leaving(&before, &desks);
@@ -55,12 +59,14 @@ impl Residency {
             let _ = desk.mailbox.send(Message::Leave).await;
         }
         self.0.desks.store(Arc::new(desks.iter().chain(&gone).cloned().collect()));
-        for (at, device, taken) in told {
+        for (at, device, held, taken) in told {
             // It may have ended in this moment, with the last of those who had left it.
             if taken.await.is_err() {
                 let names = device.providers.iter().map(|provider| provider.name().to_owned()).collect();
                 let kept = kept(&device, names).await;
-                let (desk, actor) = Desk::open(&self.0.public, device, kept);
+                // What it is told of addresses goes on where it was told before.
+                let outbox = desks.get(at).map(|desk| desk.outbox.clone()).unwrap_or_default();
+                let (desk, actor) = self.open(device, outbox, (kept, &held));
                 actors.push(actor);
                 desks.splice(at..=at, [desk]);
             }
@@ -71,6 +77,10 @@ impl Residency {
         drop(alone);
         actors
     }
+
+    fn open(&self, device: Device, outbox: Arc<Outbox>, from: (Kept, &BTreeSet<String>)) -> (Desk, Actor) {
+        Desk::open((&self.0.public, &self.0.tenancy), device, outbox, from)
+    }
 }
 
 /// What is to become of the device.
@@ -80,7 +90,8 @@ async fn planned(before: &[Desk], device: Device) -> Plan {
     let names: Vec<String> = device.providers.iter().map(|provider| provider.name().to_owned()).collect();
     let new: Vec<String> = names.into_iter().filter(is_new).collect();
     let kept = if new.is_empty() { Kept::default() } else { kept(&device, new).await };
-    Plan { before: before.cloned(), device, kept }
+    let outbox = before.map(|desk| desk.outbox.clone()).unwrap_or_default();
+    Plan { before: before.cloned(), device, outbox, kept }
 }
 
 /// Owners of devices that are not configured any more.
@@ -94,11 +105,16 @@ fn leaving(before: &[Desk], desks: &[Desk]) -> Vec<Desk> {
 
 impl Desk {
     /// Tells the owner, who answers when it has taken it in.
-    async fn configured(&self, device: &Device, kept: Kept) -> (Self, oneshot::Receiver<()>) {
+    async fn configured(
+        &self,
+        device: &Device,
+        kept: Kept,
+        held: BTreeSet<String>,
+    ) -> (Self, oneshot::Receiver<()>) {
         let providers = device.providers.iter().map(|it| it.name().to_owned()).collect();
         let (answer, taken) = oneshot::channel();
         let (config, clients) = (device.config.clone(), device.providers.clone());
-        let arrangement = Box::new(Arrangement { config, providers: clients, known: kept.models });
+        let arrangement = Box::new(Arrangement { config, providers: clients, known: kept.models, held });
         // Where it has ended, so has the answer.
         let _ = self.mailbox.send(Message::Configure(arrangement, answer)).await;
         (Self { providers, ..self.clone() }, taken)

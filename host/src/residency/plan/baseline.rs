@@ -72,6 +72,14 @@ impl Baseline {
         }
     }
 
+    /// These are due, too, in this place among the others.
+    pub(super) fn insert(&mut self, place: usize, inherited: Vec<Due>) {
+        let new: Vec<Due> = inherited.into_iter().filter(|due| self.get(&due.model).is_none()).collect();
+        self.changed |= !new.is_empty();
+        let place = place.min(self.due.len());
+        self.due.splice(place..place, new);
+    }
+
     /// The model, if it is due, is so for good, or only until it has been idle for so long.
     pub(super) fn set_ttl(&mut self, model: &ModelId, ttl: Option<Duration>) {
         if let Some(due) = self.due.iter_mut().find(|due| due.model == *model) {

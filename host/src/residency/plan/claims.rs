@@ -192,7 +192,9 @@ impl Planner {
     /// The model joins the baseline with this instance's settings, and what it displaced leaves it.
     pub(super) fn choose(&mut self, model: &ModelId, instance: &InstanceKey, place: Place) {
         let Some(held) = self.instances.get(instance) else { return };
-        if self.looks_after_itself(instance.provider) {
+        // What is chosen on a provider that leaves is chosen for whoever has its address next, or for nobody.
+        let is_nobodys = self.leaves(instance.provider) && self.heir_of(instance.provider).is_none();
+        if self.looks_after_itself(instance.provider) || is_nobodys {
             return;
         }
         let (kind, mut settings) = (held.kind, held.settings);
@@ -246,8 +248,10 @@ impl Planner {
     /// Sends away, before any swap, those whom no swap may or can help.
     pub(super) fn refuse_hopeless(&mut self) {
         let mut refusals = Vec::new();
-        for waiter in self.queue.iter().filter(|waiter| self.is_served(waiter.model())) {
-            if let Some(refused) = self.hopeless(waiter) {
+        for waiter in &self.queue {
+            let is_served = self.is_served(waiter.model());
+            let refused = if is_served { self.hopeless(waiter) } else { self.waits_in_vain(waiter) };
+            if let Some(refused) = refused {
                 refusals.push((waiter.ticket, refused));
             }
         }
@@ -288,7 +292,7 @@ impl Planner {
     fn is_next(&self, waiter: &Waiter) -> bool {
         let lane = self.lane_for(waiter.model());
         let older = self.queue.iter().take_while(|it| it.ticket != waiter.ticket);
-        let mut in_lane = older.filter(|it| self.lane_for(it.model()) == lane && self.needs_load(it));
+        let mut in_lane = older.filter(|it| self.lane_for(it.model()) == lane && self.can_be_loaded_for(it));
         self.lane(lane).swap.is_none() && in_lane.next().is_none()
     }
 

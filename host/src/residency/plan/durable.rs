@@ -76,6 +76,31 @@ impl Durable {
     pub(super) fn note_models(&mut self, provider: ProviderIndex) {
         self.models_changed.insert(provider);
     }
+
+    /// These instances are ours, when they are shown, and these names are valid here: another owner said so.
+    pub(super) fn recognise_also(
+        &mut self,
+        ours: Vec<(ModelId, InstanceId)>,
+        names: Vec<LostName>,
+        now: Instant,
+    ) {
+        names.into_iter().for_each(|lost| remember_name(&mut self.names, lost));
+        let nothing = || Found {
+            ours: Vec::new(),
+            going: Vec::new(),
+            awaited: Vec::new(),
+            was_at_rest: false,
+            started: now,
+        };
+        if !ours.is_empty() {
+            self.found.get_or_insert_with(nothing).ours.extend(ours);
+        }
+    }
+
+    /// These names mean nothing any more.
+    pub(super) fn forget_names(&mut self, gone: &[LostName]) {
+        self.names.retain(|lost| !gone.contains(lost));
+    }
 }
 
 // === impl Planner: going on ===
@@ -249,11 +274,10 @@ impl Planner {
     /// the last moments, or that it was at rest.
     pub(super) fn write_down(&mut self) {
         for provider in std::mem::take(&mut self.durable.models_changed) {
-            let Some(server) = self.server(provider) else { continue };
-            let known = server.order.iter().filter_map(|id| self.models.get(id));
-            let known: Vec<KnownModel> =
-                known.map(|it| KnownModel { facts: it.facts.clone(), load_time: it.load_time }).collect();
-            self.effects.push(Effect::WriteModels(provider, known));
+            if self.server(provider).is_some() {
+                let known = self.known_models(provider);
+                self.effects.push(Effect::WriteModels(provider, known));
+            }
         }
         if !self.knows_all() || self.is_recovering() {
             return;
@@ -294,6 +318,13 @@ impl Planner {
             names,
             is_at_rest: self.rests() && aside.is_none(),
         }
+    }
+
+    /// What is known of a provider's models, in its order.
+    pub(super) fn known_models(&self, provider: ProviderIndex) -> Vec<KnownModel> {
+        let order = self.server(provider).into_iter().flat_map(|server| &server.order);
+        let known = order.filter_map(|id| self.models.get(id));
+        known.map(|it| KnownModel { facts: it.facts.clone(), load_time: it.load_time }).collect()
     }
 
     fn due_records(&self, parting: &[Parting]) -> Vec<DueRecord> {

@@ -68,7 +68,8 @@ impl Planner {
     }
 
     fn ask_for_list(&mut self, provider: ProviderIndex) {
-        let Some(link) = self.server(provider).map(|server| &server.link) else { return };
+        let asked = self.server(provider).filter(|server| server.awaits.is_none());
+        let Some(link) = asked.map(|server| &server.link) else { return };
         if link.asking.is_some() || (link.wanted.is_none() && self.now < link.due) {
             return;
         }
@@ -346,6 +347,7 @@ impl Planner {
         let limit = resident.parallel.map_or(u32::MAX, std::num::NonZeroU32::get);
         let held = Held {
             gate: Arc::new(Gate::new(limit)),
+            gates_before: self.leases_from_before(key),
             state: State::of(resident.readiness),
             settings: resident.settings,
             lag_until: if is_our_load { self.now + LIST_LAG } else { self.now },

@@ -58,6 +58,7 @@ impl Planner {
 
     /// A load ended.
     pub(super) fn on_loaded(&mut self, operation: Operation, result: Result<Loaded, Error>) {
+        self.was_loaded_behind(operation);
         let is_it = |lane: &&Lane| {
             let swap = self.lane(**lane).swap.as_ref();
             swap.is_some_and(|swap| swap.step == Step::Loading(operation))

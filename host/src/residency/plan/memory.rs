@@ -34,6 +34,8 @@ pub(super) struct Held {
     pub(super) model: ModelId,
     pub(super) kind: Kind,
     pub(super) gate: Arc<Gate>,
+    /// Gates of leases that were granted when its provider was elsewhere, or on another instance of that name.
+    pub(super) gates_before: Vec<Arc<Gate>>,
     pub(super) state: State,
     pub(super) settings: Settings,
     pub(super) owner: Owner,
@@ -86,6 +88,7 @@ impl Held {
             model,
             kind,
             gate: Arc::new(Gate::new(u32::MAX)),
+            gates_before: Vec::new(),
             state: State::Ready,
             settings: Settings::default(),
             owner,
@@ -132,7 +135,19 @@ impl Held {
 
     /// It is alone with nobody inside.
     pub(super) fn is_idle(&self) -> bool {
-        self.gate.count() == 0
+        self.gate.count() == 0 && self.gates_before.iter().all(|gate| gate.count() == 0)
+    }
+
+    /// It is another server's from now on, with a gate of its own. Gives the one before where somebody is inside, who is
+    /// still counted on: two addresses may be one server's.
+    pub(super) fn shut_out(&mut self) -> Option<Arc<Gate>> {
+        let gate = std::mem::replace(&mut self.gate, Arc::new(Gate::new(u32::MAX)));
+        gate.set(Newcomers::Ask, Ends::Told);
+        if gate.count() == 0 {
+            return None;
+        }
+        self.gates_before.push(Arc::clone(&gate));
+        Some(gate)
     }
 }
 
@@ -171,14 +186,22 @@ impl Planner {
         held.model == *waiter.model() && self.has_context(held, waiter.prompt_tokens())
     }
 
+    /// Its server answers, and it can only be served after a load.
+    pub(super) fn can_be_loaded_for(&self, waiter: &Waiter) -> bool {
+        self.is_served(waiter.model()) && self.needs_load(waiter)
+    }
+
     /// The waiter can only be served after a load.
     pub(super) fn needs_load(&self, waiter: &Waiter) -> bool {
         waiter.wants_it_loaded() && !self.of_model(waiter.model()).any(|(_, held)| self.serves(waiter, held))
     }
 
-    /// The next request of an unfinished turn of another session, or a skill's wish, needs it.
+    /// The next request of an unfinished turn of another session, or a skill's wish, needs it. Of a provider that leaves no
+    /// request can have it any more.
     pub(super) fn is_wanted(&self, model: &ModelId, own: Option<&SessionKey>) -> bool {
-        self.turns.want(model, self.now, own) || self.hopes.iter().any(|hope| hope.wants(model))
+        let is_asked_for =
+            || self.turns.want(model, self.now, own) || self.hopes.iter().any(|hope| hope.wants(model));
+        !self.is_leaving(model) && is_asked_for()
     }
 
     /// It is in the baseline.

@@ -40,6 +40,10 @@ pub(in crate::residency) enum Mutant {
     ForgetsDownBaseline,
     /// Unloads before that is written down.
     ForgetsToRecord,
+    /// Asks a server under another name while requests run on it.
+    LetsInTooEarly,
+    /// What was due on a server is not due when it is called something else.
+    DropsWhatWasDue,
 }
 
 impl Planner {

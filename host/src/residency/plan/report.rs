@@ -226,6 +226,26 @@ impl Planner {
         })
     }
 
+    /// The provider of this name, though it may be leaving, for the simulation's world.
+    pub(in crate::residency) fn index_of(&self, name: &str) -> Option<ProviderIndex> {
+        self.provider_called(name)
+    }
+
+    /// Every provider by its name, those that leave, too, for the simulation's checks.
+    pub(in crate::residency) fn names(&self) -> impl Iterator<Item = (&str, ProviderIndex)> {
+        self.servers.iter().map(|server| (server.name.as_str(), server.index))
+    }
+
+    /// The planner takes it that the provider answers, for the simulation's checks.
+    pub(in crate::residency) fn believes_up(&self, provider: ProviderIndex) -> bool {
+        self.is_up(provider)
+    }
+
+    /// The provider is not configured any more, for the simulation's checks.
+    pub(in crate::residency) fn is_letting_go(&self, provider: ProviderIndex) -> bool {
+        self.leaves(provider)
+    }
+
     /// The planner knows that the provider looks after itself, for the simulation's checks.
     pub(in crate::residency) fn leaves_alone(&self, provider: ProviderIndex) -> bool {
         self.looks_after_itself(provider)

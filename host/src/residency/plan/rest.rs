@@ -62,9 +62,11 @@ impl Planner {
         self.hopes.iter().any(|hope| hope.vetoes(model))
     }
 
-    /// Someone uses, wants or holds a model that is not due.
+    /// Someone uses, wants or holds a model that is not due. No turn goes on with a model of a provider that leaves.
     fn is_in_use(&self, held: &Held) -> bool {
-        let is_held = self.turns.hold(&held.model, self.now) && !self.has(Mutant::HoldIgnored);
+        let is_held = self.turns.hold(&held.model, self.now)
+            && !self.is_leaving(&held.model)
+            && !self.has(Mutant::HoldIgnored);
         !self.is_due(&held.model)
             && (!held.is_idle() || !held.batch.is_empty() || self.is_wanted(&held.model, None) || is_held)
     }
@@ -137,7 +139,7 @@ impl Planner {
 
     /// Breaks off what still runs when time gets short, and says when all is done.
     pub(super) fn advance_shutdown(&mut self) {
-        let busy = self.instances.values().any(|held| !held.is_idle());
+        let busy = self.instances.values().any(|held| !held.is_idle()) || self.is_used_behind();
         let is_open = |lane: Lane| self.of_lane(lane).any(|(_, held)| held.is_undecided());
         let may_rest = |lane: &Lane| {
             let is_paced = self.lane(*lane).pace.left(self.now).is_some();

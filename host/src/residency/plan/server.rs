@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use super::address::Holder;
 use super::{Asked, Planner};
 use crate::id::{InstanceId, ModelId};
 use crate::provider::Control;
@@ -27,6 +28,8 @@ pub(super) struct Server {
     pub(super) index: ProviderIndex,
     /// The configured name.
     pub(super) name: String,
+    /// Where it is; empty where nobody says.
+    pub(super) address: String,
     pub(super) link: Link,
     /// What its last list showed that can be asked of it.
     pub(super) control: Control,
@@ -38,6 +41,8 @@ pub(super) struct Server {
     pub(super) is_newcomer: bool,
     /// It is not configured any more: whoever waits for it or is inside is the last.
     pub(super) leaves: bool,
+    /// Somebody else still has its address: it is asked nothing until that has let go of it.
+    pub(super) awaits: Option<Holder>,
 }
 
 /// What is known of a provider's presence.
@@ -69,7 +74,7 @@ pub(super) enum LinkState {
 
 impl Server {
     /// A provider of which nothing was heard yet.
-    pub(super) fn new(index: ProviderIndex, name: &str, now: Instant) -> Self {
+    pub(super) fn new(index: ProviderIndex, (name, address): (&str, &str), now: Instant) -> Self {
         let link = Link {
             state: LinkState::Unknown,
             failures: 0,
@@ -82,13 +87,20 @@ impl Server {
         Self {
             index,
             name: name.to_owned(),
+            address: address.to_owned(),
             link,
             control: Control::Full,
             order: Vec::new(),
             holds: Vec::new(),
             is_newcomer: false,
             leaves: false,
+            awaits: None,
         }
+    }
+
+    /// It is at its address, and not on the way there.
+    pub(super) fn holds_its_address(&self) -> bool {
+        self.awaits.is_none() && !self.address.is_empty()
     }
 }
 
@@ -158,11 +170,10 @@ impl Planner {
     }
 
     /// Of every provider it is known whether it answers, and what of those that do is in memory. Nobody waits for a
-    /// newcomer that did not answer at once.
+    /// newcomer that did not answer at once, or that is not asked yet.
     pub(super) fn knows_all(&self) -> bool {
-        self.servers
-            .iter()
-            .all(|server| server.link.state != LinkState::Unknown || self.is_silent_newcomer(server))
+        let is_known = |server: &Server| server.link.state != LinkState::Unknown || server.awaits.is_some();
+        self.servers.iter().all(|server| is_known(server) || self.is_silent_newcomer(server))
     }
 
     /// It came while others are served, was asked in vain, and nothing of it is known to be in memory.

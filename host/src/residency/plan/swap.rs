@@ -85,7 +85,9 @@ impl Planner {
             return;
         }
         let needs = |waiter: &&Waiter| {
-            self.lane_for(waiter.model()) == lane && (!waiter.wants_it_loaded() || self.needs_load(waiter))
+            self.lane_for(waiter.model()) == lane
+                && self.is_served(waiter.model())
+                && (!waiter.wants_it_loaded() || self.needs_load(waiter))
         };
         let overdue = self.queue.iter().filter(needs).find(|waiter| self.is_overdue(waiter));
         let next = overdue.or_else(|| self.queue.iter().find(needs));
@@ -245,9 +247,10 @@ impl Planner {
             && !swap.victims.iter().any(is_kept)
     }
 
-    /// Somebody waits for a load in this lane.
+    /// Somebody waits for a load in this lane that can be sent.
     fn is_waited_in(&self, lane: Lane) -> bool {
-        self.queue.iter().any(|waiter| self.lane_for(waiter.model()) == lane && self.needs_load(waiter))
+        let mut in_lane = self.queue.iter().filter(|waiter| self.lane_for(waiter.model()) == lane);
+        in_lane.any(|waiter| self.can_be_loaded_for(waiter))
     }
 
     pub(super) fn begin_unloading(&mut self, mut swap: Swap) -> Option<Swap> {
@@ -274,6 +277,7 @@ impl Planner {
 
     /// An unload ended.
     pub(super) fn on_unloaded(&mut self, key: &InstanceKey, result: Result<(), Error>) {
+        self.was_unloaded_behind(key);
         // One that a list has shown to be gone, or another server's of that name, is none of this answer's business.
         let unloading = self.instances.get(key).filter(|held| held.state == State::Unloading);
         let Some(kind) = unloading.map(|held| held.kind) else { return };

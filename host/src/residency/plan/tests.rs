@@ -2,8 +2,10 @@
 //!
 //! The desk answers lists and unloads by itself and at once, from a memory that the script may touch; loads end when
 //! the script says so. Effects are written down as short lines; what is said to waiting clients is left out. What belongs
-//! to the provider `q` has that before its name, what belongs to `p` only its name.
+//! to the provider `q` has that before its name, what belongs to `p` only its name. A provider is at an address of its own
+//! name unless a script says otherwise; the memory is the server's that is there.
 
+mod addresses;
 mod configured;
 mod devices;
 mod durable;
@@ -12,13 +14,14 @@ mod failures;
 mod rules;
 mod wishes;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Asked, Durability, Effect, Event, Grant, Inventory, Mark, Operation, Planner, ProviderIndex, Record,
-    Ticket,
+    Asked, Client, Durability, Effect, Event, Grant, Inventory, Legacy, Mark, Operation, Place, Planner,
+    ProviderIndex, Record, Ticket,
 };
 use crate::id::{InstanceId, ModelId, RequestId, SessionKey};
 use crate::model::Kind;
@@ -42,6 +45,8 @@ struct Desk {
     start: Instant,
     now: Instant,
     memory: Vec<(InstanceId, ModelId, u32)>,
+    /// Where providers are; what follows a `#` is another address, with a memory that looks the same.
+    addresses: BTreeMap<String, String>,
     /// What lists of `p` answer instead.
     outage: Option<Error>,
     /// What lists of `q` answer instead.
@@ -76,6 +81,9 @@ struct Desk {
     losses: Vec<String>,
     /// Times to live that somebody gave instances.
     ttls: Vec<(&'static str, Duration)>,
+    /// Addresses that were let go of, and what was due there.
+    freed: Vec<String>,
+    legacies: Vec<Legacy>,
 }
 
 impl Desk {
@@ -87,8 +95,10 @@ impl Desk {
     /// A device of these providers.
     fn of(providers: &[&str], config: Config, memory: &[&str], sizes: &[(&'static str, u64)]) -> Self {
         let start = tokio::time::Instant::now().into_std();
+        let places: Vec<Place> = providers.iter().map(|name| Place::new(name, name)).collect();
         let mut desk = Self {
-            planner: Planner::new("local", config, providers, start),
+            planner: Planner::new("local", config, &places, start),
+            addresses: places.into_iter().map(|place| (place.name, place.address)).collect(),
             start,
             now: start,
             memory: memory.iter().map(|name| in_memory(name)).collect(),
@@ -112,6 +122,8 @@ impl Desk {
             marks: Vec::new(),
             losses: Vec::new(),
             ttls: Vec::new(),
+            freed: Vec::new(),
+            legacies: Vec::new(),
         };
         desk.feed(Event::Tick);
         desk.log.clear();
@@ -133,8 +145,8 @@ impl Desk {
             Effect::Grant(ticket, grant) => {
                 let place = self.claims.iter().position(|(it, _)| *it == ticket).unwrap();
                 let (_, claim) = self.claims.remove(place);
-                let prefix = if claim.model.provider() == "p" { "" } else { "q/" };
-                self.log.push(format!("grant {} on {prefix}{}", ticket.0, grant.instance));
+                let instance = ModelId::of(claim.model.provider(), grant.instance.as_str());
+                self.log.push(format!("grant {} on {}", ticket.0, name(&instance)));
                 self.granted.push((ticket, grant, claim.model, claim.session, claim.purpose));
             }
             Effect::Refuse(ticket, refused) => {
@@ -153,7 +165,7 @@ impl Desk {
                 self.log.push(format!("answer {}: {answer}", ticket.0));
             }
             Effect::List(provider, asked) => {
-                let outage = if provider.0 == 0 { &self.outage } else { &self.other_outage };
+                let outage = if self.server(provider) == "p" { &self.outage } else { &self.other_outage };
                 let result = outage.clone().map_or_else(|| Ok(self.list(provider)), Err);
                 self.lists.push((provider, asked, result));
             }
@@ -163,14 +175,15 @@ impl Desk {
                 self.loads.push((operation, request.model, request.settings));
             }
             Effect::Unload(key) => {
-                self.log.push(format!("unload {}{}", if key.provider.0 == 0 { "" } else { "q/" }, key.id));
+                let instance = ModelId::of(self.planner.name_of(key.provider).unwrap(), key.id.as_str());
+                self.log.push(format!("unload {}", name(&instance)));
                 if self.hangs_unloads {
                     return;
                 }
                 let result = self.unload_error.take().map_or(Ok(()), Err);
                 if result.is_ok() {
-                    let provider = if key.provider.0 == 0 { "p" } else { "q" };
-                    self.memory.retain(|(id, it, _)| *id != key.id || it.provider() != provider);
+                    let server = self.server(key.provider).to_owned();
+                    self.memory.retain(|(id, it, _)| *id != key.id || it.provider() != server);
                 }
                 self.feed(Event::Unloaded(key, result));
             }
@@ -190,15 +203,29 @@ impl Desk {
             Effect::AbortStalled(key) => self.log.push(format!("abort stalled {}", key.id)),
             Effect::AbortAll => self.log.push("abort all".to_owned()),
             Effect::Stopped => self.log.push("stopped".to_owned()),
+            Effect::Freed(address, legacy) => self.note_freed(&address, legacy),
             Effect::Publish => self.published = true,
             Effect::Tell(..) | Effect::Notice(_) => {}
         }
     }
 
+    fn note_freed(&mut self, address: &str, legacy: Option<Legacy>) {
+        let due: Vec<&str> = legacy.iter().flat_map(Legacy::due).map(name).collect();
+        let due = if due.is_empty() { String::new() } else { format!(", due {}", due.join(" ")) };
+        self.freed.push(format!("{address}{due}"));
+        self.legacies.extend(legacy);
+    }
+
+    /// The server that the provider is at.
+    fn server(&self, provider: ProviderIndex) -> &str {
+        let address = &self.addresses[self.planner.name_of(provider).unwrap()];
+        address.split('#').next().unwrap()
+    }
+
     fn list(&self, provider: ProviderIndex) -> Inventory {
-        let control = if provider.0 == 0 { Control::Full } else { self.other_control };
+        let provider = self.server(provider);
+        let control = if provider == "p" { Control::Full } else { self.other_control };
         let keys = ["a", "b", "c", "d", "text-embedding-e", "text-embedding-f", "text-embedding-g"];
-        let provider = if provider.0 == 0 { "p" } else { "q" };
         let memory: Vec<_> =
             self.memory.iter().filter(|(_, it, _)| it.provider() == provider).cloned().collect();
         let mut list: Vec<Listed> = keys.into_iter().map(|key| listed(key, &memory)).collect();
@@ -221,7 +248,9 @@ impl Desk {
         let age = self.now - self.recorded;
         let kept = Kept { record: self.record.clone(), age, ..Kept::default() };
         let config = self.planner.config.clone();
-        self.planner = Planner::new("local", config, &["p", "q"], self.now).resume(kept);
+        let places =
+            ["p", "q"].map(|name| Place::new(name, self.addresses.get(name).map_or(name, String::as_str)));
+        self.planner = Planner::new("local", config, &places, self.now).resume(kept);
         (self.granted, self.claims, self.loads, self.lists) = Default::default();
         self.marks.clear();
         self.feed(Event::Tick);
@@ -292,12 +321,14 @@ impl Desk {
     fn loaded_with(&mut self, context: Option<u32>) -> &mut Self {
         let (operation, model, mut settings) = self.loads.remove(0);
         settings.context_length = context.or(settings.context_length);
-        let is_there = |it: &ModelId| it.provider() == model.provider();
+        let server = self.addresses[model.provider()].split('#').next().unwrap().to_owned();
+        let is_there = |it: &ModelId| it.provider() == server;
         let taken = |id: &InstanceId| self.memory.iter().any(|(it, of, _)| it == id && is_there(of));
         let names =
             (1..).map(|n| if n == 1 { model.key().to_owned() } else { format!("{}:{n}", model.key()) });
         let instance = names.map(InstanceId::new).find(|id| !taken(id)).unwrap();
-        self.memory.push((instance.clone(), model, settings.context_length.unwrap_or(4096)));
+        let there = ModelId::of(&server, model.key());
+        self.memory.push((instance.clone(), there, settings.context_length.unwrap_or(4096)));
         let loaded = Loaded { instance, settings, parallel: NonZeroU32::new(2), took: None };
         self.feed(Event::Loaded(operation, Ok(loaded)));
         self
@@ -367,7 +398,12 @@ fn claim_for(ticket: u64, key: &str, purpose: Purpose, session: &str, tokens: u3
 }
 
 fn model(name: &str) -> ModelId {
-    if name.starts_with("q/") { ModelId::new(name) } else { ModelId::of("p", name) }
+    if name.contains('/') { ModelId::new(name) } else { ModelId::of("p", name) }
+}
+
+/// Providers at addresses of their own.
+fn places<const N: usize>(names: [&str; N]) -> [Place; N] {
+    names.map(|name| Place::new(name, name))
 }
 
 fn name(model: &ModelId) -> &str {

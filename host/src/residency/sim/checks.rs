@@ -3,7 +3,6 @@
 use super::*;
 use crate::model::Kind;
 use crate::provider::Readiness;
-use crate::residency::ProviderState;
 use crate::residency::config::MAX_WAIT_MOST;
 use world::{By, InMemory};
 
@@ -45,7 +44,8 @@ impl Sim {
     pub(super) fn check_wait(&self, since: Instant) {
         let drain = self.config.drain_timeout.min(Duration::from_secs(40));
         let round = if self.profile == Profile::Drains { ROUND_MOST + drain } else { ROUND_MOST };
-        let has_mishaps = self.crashes || matches!(self.profile, Profile::Faults | Profile::Outages);
+        let has_mishaps =
+            self.crashes || matches!(self.profile, Profile::Faults | Profile::Outages | Profile::Moves);
         let mishaps = if has_mishaps { Duration::from_secs(120) } else { Duration::ZERO };
         // By size, the embedding models are in the same line.
         let is_weighed = self.reconfigured || self.config.memory.is_some();
@@ -59,9 +59,12 @@ impl Sim {
         self.config.memory.is_some() || world::kind(one) == world::kind(other)
     }
 
-    /// As far as the planner knows.
+    /// As far as the planner knows, some provider answers at the model's server.
     fn is_thought_up(&self, model: &ModelId) -> bool {
-        self.planner.report(self.now).state_of(model.provider()) == Some(&ProviderState::Up)
+        let server = world::provider_of(model);
+        self.planner.names().any(|(name, provider)| {
+            self.world.server_called(name) == server && self.planner.believes_up(provider)
+        })
     }
 
     /// The model's provider was down a moment ago, or is.
@@ -71,26 +74,29 @@ impl Sim {
     }
 
     /// Before an unload is sent.
-    pub(super) fn check_unload(&self, key: &InstanceKey) {
+    pub(super) fn check_unload(&self, server: usize, key: &InstanceKey) {
         let is_ours = !self.planner.leaves_alone(key.provider);
         self.require(is_ours, "a provider that looks after itself gets no effect");
         let leased = self.leases.values().any(|lease| lease.key == *key && self.is_same_life(lease));
         self.require(!leased, "no leased instance is evicted");
-        let is_it = |it: &&InMemory| it.id == key.id && world::provider_of(&it.model) == key.provider.0;
+        let is_it = |it: &&InMemory| it.id == key.id && world::provider_of(&it.model) == server;
         let Some(held) = self.world.memory.iter().find(is_it) else { return };
-        self.require(self.is_thought_up(&held.model), "a provider that is down gets no effect");
-        self.require(
-            self.stopped_taking() || !self.pinned.contains(&held.model),
-            "no pinned model is evicted",
-        );
-        let is_hold = |(model, until): &(ModelId, Instant)| *model == held.model && *until > self.now;
+        // By whatever name it was granted.
+        let leased = self.leases.values().any(|lease| lease.on == Some(held.life));
+        self.require(!leased, "no server is told to unload what is leased there");
+        self.require(self.planner.believes_up(key.provider), "a provider that is down gets no effect");
+        let model = ModelId::of(self.planner.name_of(key.provider).unwrap(), held.model.key());
+        self.require(self.stopped_taking() || !self.pinned.contains(&model), "no pinned model is evicted");
+        let is_hold = |(it, until): &(ModelId, Instant)| *it == model && *until > self.now;
+        let is_leaving = self.planner.is_letting_go(key.provider);
         let needs_room = |model: &ModelId| self.shares(model, &held.model);
         let someone_needs_room = self.waiting.values().any(|it| needs_room(&it.claim.model))
             || self.wishes.values().any(|wish| needs_room(&wish.model));
-        let is_due = self.planner.due().contains(&held.model);
+        let is_due = self.planner.due().contains(&model);
         let is_surplus = self.world.memory.iter().filter(|it| it.model == held.model).count() > 1;
         self.require(
             is_due
+                || is_leaving
                 || is_surplus
                 || someone_needs_room
                 || self.stopped_taking()
@@ -112,14 +118,16 @@ impl Sim {
     }
 
     /// Before a load is sent.
-    pub(super) fn check_load(&self, model: &ModelId) {
-        let is_ours = !self.planner.leaves_alone(ProviderIndex(world::provider_of(model)));
+    pub(super) fn check_load(&self, provider: ProviderIndex, model: &ModelId) {
+        let is_ours = !self.planner.leaves_alone(provider);
         self.require(is_ours, "a provider that looks after itself gets no effect");
-        self.require(self.is_thought_up(model), "a provider that is down gets no effect");
+        self.require(self.planner.believes_up(provider), "a provider that is down gets no effect");
         let goes_on =
             |it: &InMemory| it.model == *model && it.by == By::Gateway && it.readiness == Readiness::Loading;
         self.require(!self.world.memory.iter().any(goes_on), "a load that goes on is not sent again");
-        let under_way = self.loads.values().any(|(_, it)| self.shares(it, model));
+        let is_known = |provider: &ProviderIndex| self.planner.name_of(*provider).is_some();
+        let under_way =
+            self.loads.values().any(|(provider, _, it)| is_known(provider) && self.shares(it, model));
         self.require(!under_way, "one load at a time, and no second one of the same model");
         let is_seen = |it: &&InMemory| {
             let seen = self.world.servers[world::provider_of(&it.model)].seen;
@@ -152,18 +160,21 @@ impl Sim {
         self.require(report.instances.iter().all(|it| it.leases == 0), "every lease is released");
         let there: Vec<&ModelId> = self.world.memory.iter().map(|it| &it.model).collect();
         for due in &report.baseline {
-            let its = &self.world.servers[world::provider_of(&due.model)];
+            let model = self.world.home(&due.model);
+            let its = &self.world.servers[world::provider_of(&model)];
             self.require(!its.is_list_only, "nothing is due on a provider that looks after itself");
-            // What people overfilled, or pinned, may leave no room for it.
-            let is_there = there.contains(&&due.model);
-            self.require(is_there || !self.fits(&due.model, &there), "at rest the baseline is back");
+            // What people overfilled, or pinned, may leave no room for it, and some servers lack the model.
+            let is_there = there.contains(&&model) || !self.world.lists(&model);
+            self.require(is_there || !self.fits(&model, &there), "at rest the baseline is back");
         }
         for it in self.world.memory.iter().filter(|it| it.by == By::Gateway) {
-            let is_due = report.baseline.iter().any(|due| due.model == it.model);
+            // What is on a server that is not configured any more stays there.
+            let Some(model) = self.world.called(&it.model) else { continue };
+            let is_due = report.baseline.iter().any(|due| due.model == model);
             let mut known = report
                 .instances
                 .iter()
-                .filter(|known| known.id == it.id && known.model.provider() == it.model.provider());
+                .filter(|known| known.id == it.id && known.model.provider() == model.provider());
             let known = known.next();
             self.require(known.is_some(), "nothing that is in memory is overlooked");
             let is_others = |known: &crate::residency::HeldInstance| {
@@ -174,7 +185,10 @@ impl Sim {
         if !self.baseline_moved {
             let due = report.baseline.iter().map(|due| &due.model);
             let due: Vec<_> = due.filter(|model| world::kind(model) == Kind::Language).collect();
-            self.require(due == [&world::first()], "routes that restore leave the baseline as it was");
+            self.require(
+                due == [&self.world.called(&world::first()).unwrap()],
+                "routes that restore leave the baseline as it was",
+            );
         }
     }
 }

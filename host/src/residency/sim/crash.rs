@@ -26,7 +26,8 @@ impl Sim {
     }
 
     pub(super) fn write_models(&mut self, provider: ProviderIndex, models: Vec<KnownModel>) {
-        self.shelf.durable.models.insert(world::PROVIDERS[provider.0].to_owned(), models);
+        let name = self.planner.name_of(provider).unwrap().to_owned();
+        self.shelf.durable.models.insert(name, models);
     }
 
     /// This record is on disk, and so is all that was handed in before.
@@ -70,7 +71,7 @@ impl Sim {
         let age = self.shelf.written.map_or(Duration::ZERO, |at| self.now - at);
         let kept = Kept { age, ..self.shelf.durable.clone() };
         self.trace("--- the gateway ends, and begins with ", &kept.record);
-        self.planner = Planner::new("device", self.config.clone(), &world::PROVIDERS, self.now)
+        self.planner = Planner::new("device", self.config.clone(), &places(&self.world), self.now)
             .with_mutant(self.fault)
             .resume(kept);
         self.feed(Event::Tick);
@@ -89,7 +90,7 @@ impl Sim {
 
     /// Loads that were sent go on where they run.
     fn leave_loads_alone(&mut self) {
-        for (key, (_, model)) in std::mem::take(&mut self.loads) {
+        for (key, (_, _, model)) in std::mem::take(&mut self.loads) {
             let is_it = |(_, it): &(u32, Happening)| matches!(it, Happening::LoadAnswer(answer, Ok(_)) if *answer == key);
             if self.happenings.values().any(is_it) && self.world.takes_loads(&model) {
                 self.world.begin_late(&model, self.now);
@@ -106,8 +107,8 @@ impl Sim {
                     self.world.finish_late(&model);
                 }
             }
-            Happening::UnloadAnswer(key, Ok(())) if !self.world.servers[key.provider.0].is_down => {
-                self.world.remove(key.provider.0, &key.id, self.now);
+            Happening::UnloadAnswer(server, key, Ok(())) if !self.world.servers[server].is_down => {
+                self.world.remove(server, &key.id, self.now);
             }
             _ => {}
         }

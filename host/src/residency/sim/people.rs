@@ -58,8 +58,16 @@ impl Sim {
             Profile::Mixed | Profile::Drains => (8, 0),
             Profile::Faults => (5, 12),
             Profile::Outages => (0, 8),
+            Profile::Moves => (0, 0),
         };
-        self.crashes = self.rng.random_bool(0.4);
+        self.names_wander = self.rng.random_bool(0.5);
+        let moves = if self.profile == Profile::Moves { 40 } else { 0 };
+        for _ in 0..moves {
+            let delay = self.millis(1000..400_000);
+            self.schedule(delay, Happening::Moved);
+        }
+        // What is on its way from one name to another when the gateway ends is found by its next life in memory, or not.
+        self.crashes = self.rng.random_bool(0.4) && self.profile != Profile::Moves;
         let crashes = if self.crashes { self.rng.random_range(0..4) } else { 0 };
         for _ in 0..crashes {
             let delay = self.millis(1..350_000);
@@ -88,12 +96,24 @@ impl Sim {
     }
 
     fn some_model(&mut self) -> ModelId {
-        self.world.some_language(&mut self.rng)
+        let model = self.world.some_language(&mut self.rng);
+        self.called(&model)
+    }
+
+    fn some_embedding(&mut self) -> ModelId {
+        let model = self.world.some_embedding(&mut self.rng);
+        self.called(&model)
+    }
+
+    /// What people call it; of a server that is not configured they know nothing.
+    fn called(&self, model: &ModelId) -> ModelId {
+        self.world.called(model).unwrap_or_else(|| self.world.called(&world::first()).unwrap())
     }
 
     fn plan_turn(&mut self, session: usize) -> TurnPlan {
-        let first = world::first();
-        let is_routes = matches!(self.profile, Profile::Routes | Profile::Hog | Profile::Outages);
+        let first = self.called(&world::first());
+        let is_routes =
+            matches!(self.profile, Profile::Routes | Profile::Hog | Profile::Outages | Profile::Moves);
         let swap = match self.rng.random_range(0..10) {
             0 => Swap::Never,
             1 => Swap::IfIdle,
@@ -106,8 +126,8 @@ impl Sim {
             0..3 => (self.some_model(), Purpose::Plain),
             3 => (self.some_model(), Purpose::SideCall { swap }),
             4 if !is_routes => (self.some_model(), Purpose::Routed { swap, afterwards: Afterwards::Keep }),
-            5 if !is_routes => (self.world.some_embedding(&mut self.rng), Purpose::Plain),
-            6 => (self.world.some_embedding(&mut self.rng), Purpose::SideCall { swap }),
+            5 if !is_routes => (self.some_embedding(), Purpose::Plain),
+            6 => (self.some_embedding(), Purpose::SideCall { swap }),
             7 if self.rng.random_bool(0.3) => {
                 (World::some_cloud(&mut self.rng), Purpose::Routed { swap, afterwards: Afterwards::Restore })
             }
@@ -186,7 +206,7 @@ impl Sim {
         self.require(waiting.is_some(), "only those who wait are granted");
         let Some(waiting) = waiting else { return };
         self.check_wait(waiting.since);
-        let is_clouds = world::provider_of(&waiting.claim.model) == world::CLOUD;
+        let is_clouds = waiting.claim.model.provider() == world::PROVIDERS[world::CLOUD];
         if waiting.claim.purpose.joins_baseline() && !self.is_first(&waiting.claim.model) && !is_clouds {
             self.baseline_moved = true;
         }
@@ -194,7 +214,7 @@ impl Sim {
     }
 
     pub(super) fn is_first(&self, model: &ModelId) -> bool {
-        *model == world::first()
+        self.world.home(model) == world::first()
     }
 
     fn begin_lease(&mut self, session: usize, gate: Arc<Gate>, instance: InstanceId, claim: Claim) {
@@ -213,9 +233,12 @@ impl Sim {
         } else if claim.purpose.is_turn() {
             self.holds.remove(&claim.session);
         }
-        let provider = ProviderIndex(world::provider_of(&claim.model));
-        let lease_key = InstanceKey { provider, id: instance };
-        let lease = LiveLease { session, gate, key: lease_key, model: claim.model, purpose: claim.purpose };
+        let provider = self.planner.index_of(claim.model.provider()).unwrap();
+        let home = self.world.home(&claim.model);
+        let on = self.world.life_of(&home, &instance);
+        let key_of = InstanceKey { provider, id: instance };
+        let lease =
+            LiveLease { session, gate, key: key_of, model: claim.model, home, on, purpose: claim.purpose };
         self.leases.insert(key, lease);
         let longest =
             if self.profile == Profile::Drains && self.rng.random_bool(0.2) { 40_000 } else { 5000 };
@@ -274,10 +297,11 @@ impl Sim {
         self.check_wait(waiting.since);
         let may_be_refused = match refused.reason {
             Reason::WouldSwap => waiting.claim.purpose.swap() != Swap::Wait,
-            Reason::UnknownModel => false,
+            // Its server has another name by now, or is not configured.
+            Reason::UnknownModel => self.profile == Profile::Moves,
             Reason::DrainTimeout => self.profile == Profile::Drains,
             // An outage is felt by those who want that provider's models, and by nobody else.
-            Reason::ProviderDown { .. } => self.is_troubled(&waiting.claim.model),
+            Reason::ProviderDown { .. } => self.is_troubled(&self.world.home(&waiting.claim.model)),
             _ => true,
         };
         self.require(may_be_refused, "refusals have their reasons");
@@ -327,7 +351,7 @@ impl Sim {
         let wish = self.wishes.remove(&ticket);
         self.require(wish.is_some(), "a wish is answered once");
         let Some(wish) = wish else { return };
-        let is_clouds = world::provider_of(&wish.model) == world::CLOUD;
+        let is_clouds = wish.model.provider() == world::PROVIDERS[world::CLOUD];
         self.require(
             !(is_clouds && wish.is_unload() && answer.is_ok()),
             "what a provider looks after itself is not unloaded",
@@ -342,7 +366,7 @@ impl Sim {
     pub(super) fn wish_over(&mut self, _: &Wish) {}
 
     pub(super) fn someone_loads(&mut self) {
-        let model = self.some_model();
+        let model = self.world.some_language(&mut self.rng);
         if self.world.takes_loads(&model) {
             let settings = Settings { context_length: Some(4096), ..Settings::default() };
             self.world.insert(&model, self.now, world::By::Someone, settings);

@@ -1,9 +1,19 @@
-//! The user changes the bounds of the device while everything runs.
+//! The user changes the bounds of the device while everything runs, what its servers are called, and which of them are
+//! configured.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
 use super::*;
-use crate::residency::plan::{Client, Place};
+use crate::residency::plan::Place;
+
+/// What the user calls servers.
+const NAMES: [&str; 4] = ["p", "q", "r", "s"];
+
+/// The providers as they are configured, each at its server's address.
+pub(super) fn places(world: &World) -> Vec<Place> {
+    let place = |(name, server): (String, usize)| Place::new(&name, &server.to_string());
+    world.configured().into_iter().map(place).collect()
+}
 
 impl Sim {
     /// One bound becomes another.
@@ -32,9 +42,57 @@ impl Sim {
         }
         self.reconfigured = true;
         self.world.set_room(config.memory.map(NonZeroU64::get));
-        self.config = config.clone();
-        let place = |name: &str| Place { name: name.to_owned(), client: Client::Kept, known: Vec::new() };
-        let places = world::PROVIDERS.map(place).into();
-        self.feed(Event::Configured(Box::new(config), places));
+        self.config = config;
+        self.configure();
+    }
+
+    fn configure(&mut self) {
+        let event = Event::Configured(Box::new(self.config.clone()), places(&self.world));
+        self.feed(event);
+    }
+
+    /// A server gets another name, two change places, or one is taken away or comes back.
+    pub(super) fn move_about(&mut self) {
+        if self.now >= self.ends {
+            return;
+        }
+        match self.rng.random_range(0..6) {
+            0 if self.names_wander => self.change_places(),
+            1 => {
+                let is_there = self.world.name_of(1).is_some();
+                let name = if is_there { None } else { self.some_name(1) };
+                self.world.call(1, name);
+            }
+            _ => {
+                let server = self.rng.random_range(0..2);
+                if self.world.name_of(server).is_some() {
+                    let name = self.some_name(server);
+                    self.world.call(server, name);
+                }
+            }
+        }
+        self.configure();
+    }
+
+    /// What was due by a name is due where that leads.
+    fn change_places(&mut self) {
+        let names = [0, 1].map(|server| self.world.name_of(server).map(str::to_owned));
+        if let [Some(here), Some(there)] = &names {
+            self.baseline_moved = true;
+            self.world.call(0, Some(there));
+            self.world.call(1, Some(here));
+        }
+    }
+
+    /// A name that no server has, though one may have had it until now.
+    fn some_name(&mut self, server: usize) -> Option<&'static str> {
+        let taken: Vec<String> = self.world.configured().into_iter().map(|(name, _)| name).collect();
+        let own = [["p", "r"], ["q", "s"]][server];
+        let names: &[&str] = if self.names_wander { &NAMES } else { &own };
+        let free: Vec<_> = names.iter().copied().filter(|name| !taken.iter().any(|it| it == name)).collect();
+        let name = free[self.rng.random_range(0..free.len())];
+        let leads = self.planner.index_of(name).map(|provider| self.server_at(provider));
+        self.baseline_moved |= leads.is_some_and(|before| before != server);
+        Some(name)
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 const SEEDS: u64 = if cfg!(debug_assertions) { SEEDS_FEW } else { 10_000 };
 
 /// Seeds of a run without optimisation; within them every fault must be noticed.
-const SEEDS_FEW: u64 = 250;
+const SEEDS_FEW: u64 = 300;
 
 /// Lines of a failing seed's story that are shown: what happened last.
 const STORY_LINES: usize = 120;
@@ -108,5 +108,7 @@ mutants! {
     notices_an_ignored_margin: MarginIgnored, "a load is sent only when it fits";
     notices_belief_in_a_list_of_the_wrong_provider: BelievesWrongList, "routes that restore leave the baseline";
     notices_an_unload_that_was_not_written_down: ForgetsToRecord, "leave the baseline as it was";
+    notices_two_names_of_one_server_in_use: LetsInTooEarly, "what is leased there";
+    notices_a_baseline_that_is_lost_with_its_servers_name: DropsWhatWasDue, "leave the baseline as it was";
     notices_a_forgotten_baseline_of_a_down_provider: ForgetsDownBaseline, "leave the baseline as it was";
 }

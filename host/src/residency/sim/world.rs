@@ -2,6 +2,7 @@
 //!
 //! What models take of the memory is worked out here once more, from the rules and not from the planner.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use crate::model::Kind;
 use crate::provider::{Control, Error, Listed, Readiness, Resident, Settings};
 use crate::residency::config::Config;
 
-/// The device's providers.
+/// The device's servers, by the names that they have at the start. In here a model has its server's name of then; what it is
+/// called at the moment is the user's business.
 pub(super) const PROVIDERS: [&str; 3] = ["p", "q", "cloud"];
 
 /// The provider that looks after its memory itself, always.
@@ -47,12 +49,16 @@ const GIB: u64 = 1 << 30;
 
 pub(super) struct World {
     pub(super) servers: [Server; PROVIDERS.len()],
+    /// Where each name leads that was ever configured, and whether it is now.
+    names: BTreeMap<String, (usize, bool)>,
     pub(super) memory: Vec<InMemory>,
     pub(super) catalogue: Vec<Entry>,
     /// Bytes of the device, where they matter.
     room: Option<u64>,
     list_lag: Duration,
     unload_lag: Duration,
+    /// Instances that there have been.
+    lives: u64,
     /// Gone, but still shown for a moment.
     ghosts: Vec<(InMemory, Instant)>,
 }
@@ -83,6 +89,8 @@ pub(super) struct InMemory {
     pub(super) id: InstanceId,
     pub(super) model: ModelId,
     pub(super) since: Instant,
+    /// No other instance has it, of whatever name.
+    pub(super) life: u64,
     pub(super) by: By,
     pub(super) readiness: Readiness,
     settings: Settings,
@@ -133,6 +141,8 @@ impl World {
         }
         let mut world = Self {
             servers: Default::default(),
+            names: (0..).zip(PROVIDERS).map(|(place, name)| (name.to_owned(), (place, true))).collect(),
+            lives: 0,
             memory: Vec::new(),
             catalogue,
             room: config.memory.map(std::num::NonZeroU64::get),
@@ -151,6 +161,42 @@ impl World {
         rng.random_range(110..280) * GIB / 10
     }
 
+    /// Every configured name with its server, the cloud being last.
+    pub(super) fn configured(&self) -> Vec<(String, usize)> {
+        let its = self.names.iter().filter(|(_, (_, is_there))| *is_there);
+        let mut all: Vec<_> = its.map(|(name, (server, _))| (name.clone(), *server)).collect();
+        all.sort_by_key(|(_, server)| *server == CLOUD);
+        all
+    }
+
+    /// The user gives the server this name, or takes it away.
+    pub(super) fn call(&mut self, server: usize, name: Option<&str>) {
+        let before = self.names.values_mut().find(|(it, is_there)| *it == server && *is_there);
+        before.into_iter().for_each(|(_, is_there)| *is_there = false);
+        self.names.extend(name.map(|name| (name.to_owned(), (server, true))));
+    }
+
+    /// What the server is called now.
+    pub(super) fn name_of(&self, server: usize) -> Option<&str> {
+        let is_it = |(_, (it, is_there)): &(&String, &(usize, bool))| *it == server && *is_there;
+        self.names.iter().find(is_it).map(|(name, _)| name.as_str())
+    }
+
+    /// Where the name leads, or led.
+    pub(super) fn server_called(&self, name: &str) -> usize {
+        self.names[name].0
+    }
+
+    /// What the model is called now, where its server is configured.
+    pub(super) fn called(&self, model: &ModelId) -> Option<ModelId> {
+        Some(ModelId::of(self.name_of(provider_of(model))?, model.key()))
+    }
+
+    /// The same the other way round.
+    pub(super) fn home(&self, called: &ModelId) -> ModelId {
+        ModelId::of(PROVIDERS[self.server_called(called.provider())], called.key())
+    }
+
     /// The user says how much of the device may be used.
     pub(super) fn set_room(&mut self, room: Option<u64>) {
         self.room = room;
@@ -164,6 +210,11 @@ impl World {
     /// An embedding model.
     pub(super) fn some_embedding(&self, rng: &mut StdRng) -> ModelId {
         self.catalogue[rng.random_range(LANGUAGE..self.catalogue.len())].model.clone()
+    }
+
+    /// Its server has it.
+    pub(super) fn lists(&self, model: &ModelId) -> bool {
+        self.catalogue.iter().any(|entry| entry.model == *model)
     }
 
     pub(super) fn load_time(&self, model: &ModelId) -> Duration {
@@ -207,7 +258,13 @@ impl World {
     }
 
     fn has(&self, model: &ModelId, id: &InstanceId) -> bool {
-        self.memory.iter().any(|it| it.id == *id && it.model.provider() == model.provider())
+        self.life_of(model, id).is_some()
+    }
+
+    /// Which instance of that name it is, where the model's server has one in memory.
+    pub(super) fn life_of(&self, model: &ModelId, id: &InstanceId) -> Option<u64> {
+        let is_it = |it: &&InMemory| it.id == *id && it.model.provider() == model.provider();
+        self.memory.iter().find(is_it).map(|it| it.life)
     }
 
     pub(super) fn is_up(&self, model: &ModelId) -> bool {
@@ -234,10 +291,12 @@ impl World {
     pub(super) fn insert(&mut self, model: &ModelId, now: Instant, by: By, settings: Settings) -> InstanceId {
         let ids = (1..).map(|n| if n == 1 { model.key().to_owned() } else { format!("{}:{n}", model.key()) });
         let id = ids.map(InstanceId::new).find(|id| !self.has(model, id)).unwrap();
+        self.lives += 1;
         self.memory.push(InMemory {
             id: id.clone(),
             model: model.clone(),
             since: now,
+            life: self.lives,
             by,
             readiness: Readiness::Ready,
             settings,

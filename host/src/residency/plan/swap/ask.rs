@@ -28,9 +28,10 @@ impl Planner {
         }
     }
 
-    /// When the waiter becomes overdue.
+    /// When the waiter becomes overdue, or has waited in vain.
     pub(in crate::residency::plan) fn waiter_wakes(&self, waiter: &Waiter) -> Option<Instant> {
-        Some(waiter.since + self.max_wait(waiter.model()))
+        let overdue = waiter.since + self.max_wait(waiter.model());
+        Some(self.gives_up_address(waiter).unwrap_or(overdue))
     }
 
     /// When the lane's swap or rest needs a look.

@@ -1,7 +1,6 @@
 //! Another configuration while everything runs.
 
 use super::*;
-use crate::residency::plan::{Client, Place};
 use std::num::NonZeroU64;
 
 const GIB: u64 = 1 << 30;
@@ -13,8 +12,32 @@ impl Desk {
     }
 
     fn reach(&mut self, config: Config, providers: &[&str], client: Client) -> &mut Self {
-        let place = |name: &&str| Place { name: (*name).to_owned(), client, known: Vec::new() };
-        self.feed(Event::Configured(Box::new(config), providers.iter().map(place).collect()));
+        let address = |name: &str| self.addresses.get(name).map_or(name.to_owned(), String::clone);
+        let places =
+            providers.iter().map(|name| Place { client, ..Place::new(name, &address(name)) }).collect();
+        self.place(config, places)
+    }
+
+    /// The same, with all of them at other addresses.
+    fn move_all(&mut self, config: Config, providers: &[&str]) -> &mut Self {
+        let address = |name: &str| format!("{}#", self.addresses[name]);
+        let places = providers.iter().map(|name| Place::new(name, &address(name))).collect();
+        self.place(config, places)
+    }
+
+    /// The same, with providers at addresses, each as `name@address`.
+    pub(super) fn arrange(&mut self, places: &[&str]) -> &mut Self {
+        let config = self.planner.config.clone();
+        let place = |it: &&str| {
+            let (name, address) = it.split_once('@').unwrap();
+            Place::new(name, address)
+        };
+        self.place(config, places.iter().map(place).collect())
+    }
+
+    pub(super) fn place(&mut self, config: Config, places: Vec<Place>) -> &mut Self {
+        self.addresses.extend(places.iter().map(|it| (it.name.clone(), it.address.clone())));
+        self.feed(Event::Configured(Box::new(config), places));
         self
     }
 
@@ -115,7 +138,7 @@ fn a_provider_that_has_moved_shows_first_what_it_has() {
     desk.claim(1, "a", Purpose::Plain).expect(&["grant 1 on a"]).holds_lists = true;
     desk.at(61.0).end(1, TOOLS);
     assert_eq!(desk.lists.len(), 1, "asked at the address before");
-    desk.someone_unloads("a").reach(Config::default(), &["p"], Client::Moved);
+    desk.someone_unloads("a").move_all(Config::default(), &["p"]);
     desk.claim(2, "a", Purpose::Plain).answer_list(0).expect(&[]);
     // That list and the one that confirms it show another memory.
     desk.answer_list(0).answer_list(0).expect(&["load a 8192"]);
@@ -139,7 +162,7 @@ fn what_another_server_has_in_memory_is_not_ours() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.claim(1, "b", ROUTED).loaded().expect(&["unload a", "load b 4096", "grant 1 on b"]);
     // There, too, is a model `b`, which somebody has loaded.
-    desk.reach(Config::default(), &["p"], Client::Moved).end(1, DONE).at(3600.0).expect(&[]);
+    desk.move_all(Config::default(), &["p"]).end(1, DONE).at(3600.0).expect(&[]);
     desk.claim(2, "b", ROUTED).expect(&["grant 2 on b"]).end(2, DONE).at(7200.0).expect(&[]);
 }
 
@@ -147,7 +170,7 @@ fn what_another_server_has_in_memory_is_not_ours() {
 fn a_load_that_was_sent_to_the_server_before_is_none_of_the_next_ones() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.claim(1, "b", ROUTED).expect(&["unload a", "load b 4096"]);
-    desk.someone_loads("b", "b").reach(Config::default(), &["p"], Client::Moved).expect(&["grant 1 on b"]);
+    desk.someone_loads("b", "b").move_all(Config::default(), &["p"]).expect(&["grant 1 on b"]);
     let (operation, ..) = desk.loads.remove(0);
     let settings = Settings { context_length: Some(4096), ..Settings::default() };
     let loaded = Loaded { instance: InstanceId::new("b"), settings, parallel: None, took: None };
@@ -155,7 +178,7 @@ fn a_load_that_was_sent_to_the_server_before_is_none_of_the_next_ones() {
     desk.end(1, DONE).at(3600.0).expect(&[]);
     // Where it is not in memory either, whoever waits has it loaded there.
     let mut desk = Desk::new(Config::default(), &["a"]);
-    desk.claim(1, "b", ROUTED).reach(Config::default(), &["p"], Client::Moved);
+    desk.claim(1, "b", ROUTED).move_all(Config::default(), &["p"]);
     desk.expect(&["unload a", "load b 4096", "load b 4096"]);
     desk.loads.remove(0);
     desk.loaded().expect(&["grant 1 on b"]);
@@ -166,7 +189,7 @@ fn an_unload_that_was_sent_to_the_server_before_makes_no_room_at_the_next() {
     let mut desk = Desk::new(Config::default(), &["a"]);
     desk.hangs_unloads = true;
     desk.claim(1, "b", ROUTED).expect(&["unload a"]).hangs_unloads = false;
-    desk.reach(Config::default(), &["p"], Client::Moved).expect(&["unload a", "load b 4096"]);
+    desk.move_all(Config::default(), &["p"]).expect(&["unload a", "load b 4096"]);
     desk.loaded().expect(&["grant 1 on b"]);
 }
 
@@ -176,6 +199,8 @@ fn a_newcomer_that_does_not_answer_holds_nobody_up() {
     desk.other_outage = Some(Error::TimedOut(Duration::from_secs(10)));
     desk.configure(Config::default(), &["p", "q"]).claim(1, "b", ROUTED);
     desk.expect(&["unload a", "load b 4096"]).loaded().expect(&["grant 1 on b"]);
+    // Who waits for it is in nobody's way either.
+    desk.claim(2, "q/b", ROUTED).end(1, DONE).expect(&["unload b", "load a 8192"]);
     // One that was there from the start is waited for: who knows what it has in memory.
     let mut desk = Desk::of(&["p", "q"], Config::default(), &["a"], &[]);
     desk.other_outage = Some(Error::TimedOut(Duration::from_secs(10)));

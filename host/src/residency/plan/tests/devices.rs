@@ -87,7 +87,7 @@ fn a_victims_provider_that_vanishes_lets_the_swap_go_on() {
 #[test]
 fn before_every_provider_was_heard_of_nothing_is_swapped() {
     let mut desk = both(&["a"]);
-    desk.planner = Planner::new("local", Config::default(), &["p", "q"], desk.now);
+    desk.planner = Planner::new("local", Config::default(), &places(["p", "q"]), desk.now);
     desk.holds_lists = true;
     desk.claim(1, "a", Purpose::Plain).claim(2, "b", SIDE);
     let (provider, asked, list) = desk.lists.remove(0);

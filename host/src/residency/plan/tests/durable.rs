@@ -115,7 +115,7 @@ fn what_models_were_like_is_known_before_a_provider_answers() {
     });
     let kept = Kept { models: [("p".to_owned(), models.collect())].into(), ..Kept::default() };
     desk.outage = Some(Error::Unreachable("refused".to_owned()));
-    desk.planner = Planner::new("local", Config::default(), &["p", "q"], desk.now).resume(kept);
+    desk.planner = Planner::new("local", Config::default(), &places(["p", "q"]), desk.now).resume(kept);
     let described = desk.planner.describe_models();
     assert_eq!((described.len(), described[1].load_seconds), (7, Some(4.0)));
     assert!(described.iter().all(|model| model.instances.is_empty()));

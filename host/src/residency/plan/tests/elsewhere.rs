@@ -8,7 +8,7 @@ use crate::residency::plan::InstanceKey;
 fn own(memory: &[&str]) -> Desk {
     let mut desk = Desk::of(&["p", "q"], Config::default(), memory, &[]);
     desk.other_control = Control::ListOnly;
-    desk.planner = Planner::new("local", Config::default(), &["p", "q"], desk.now);
+    desk.planner = Planner::new("local", Config::default(), &places(["p", "q"]), desk.now);
     desk.feed(Event::Tick);
     desk
 }
@@ -25,7 +25,7 @@ fn it_takes_no_room_and_is_never_due() {
 fn what_is_its_own_is_not_unloaded_also_where_it_was_not_known_to_be() {
     let mut desk = own(&["a"]);
     desk.wish(1, person("q/b", UNLOAD)).expect(&["answer 1: NotOurs"]);
-    desk.planner = Planner::new("local", Config::default(), &["p", "q"], desk.now);
+    desk.planner = Planner::new("local", Config::default(), &places(["p", "q"]), desk.now);
     desk.holds_lists = true;
     desk.wish(2, Wish { answer: WhenAnswered::WhenDone, ..person("q/b", UNLOAD) }).expect(&[]);
     desk.holds_lists = false;

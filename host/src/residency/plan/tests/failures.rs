@@ -123,7 +123,7 @@ fn everyone_is_refused_at_once_when_nobody_listens_and_served_when_someone_does(
 #[test]
 fn before_the_first_list_claims_wait_for_it() {
     let mut desk = Desk::new(Config::default(), &["a"]);
-    let planner = Planner::new("local", Config::default(), &["p"], desk.now);
+    let planner = Planner::new("local", Config::default(), &places(["p"]), desk.now);
     desk.planner = planner;
     desk.holds_lists = true;
     desk.claim(1, "a", Purpose::Plain).expect(&[]);
