@@ -279,7 +279,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     /// The fuzz crate plays more of them, optimised.
-    const CASES: u64 = 800;
+    const CASES: u64 = 400;
 
     #[test]
     fn whatever_happens_the_client_gets_what_it_should() {

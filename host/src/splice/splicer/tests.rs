@@ -379,3 +379,22 @@ fn what_is_no_chunk_with_calls_passes_as_it_is() {
     assert_eq!(splicer.held_bytes(), 0);
     assert_eq!(splicer.calls()[0].fate, Fate::Undecided);
 }
+
+#[test]
+fn choices_that_share_frames_leave_in_them() {
+    let frame = |deltas: [Value; 2]| {
+        let [first, second] = deltas;
+        let choices = json!([{"index": 0, "delta": first}, {"index": 1, "delta": second}]);
+        Bytes::from(format!("data: {}\n\n", json!({"id": "m", "choices": choices})))
+    };
+    let begins = |id: &str| json!({"tool_calls": [{"index": 0, "id": id, "function": {"name": "edit", "arguments": "{"}}]});
+    let goes_on = || json!({"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]});
+    let stream = [frame([begins("a"), begins("b")]), frame([goes_on(), goes_on()])];
+    let mut splicer: Splicer<u8> = Splicer::new(Box::new(Chunks::default()), 1 << 20, "r");
+    let actions: Vec<Action<u8>> =
+        stream.iter().flat_map(|raw| splicer.frame(&Frame::from(raw.clone()))).collect();
+    let [Action::Ask(first), Action::Ask(second)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!(splicer.answer(first.call, Answer::Pass), []);
+    let left = splicer.answer(second.call, Answer::Pass);
+    assert_eq!(left, stream.map(Action::Forward));
+}
