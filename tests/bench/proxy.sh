@@ -6,16 +6,21 @@
 # 40 KB body and 32 connections; then it prints medians, and ratios to nginx. Only the ratios can be compared between
 # machines. Three answers: a whole one; a stream of 100 chunks that comes in one piece; the same chunk by chunk.
 #
+# The gateway is measured twice: as it ships, with a rule for tool calls (`gateway`), and without `tool-router` (`passing`),
+# so that nobody looks at answers. The request offers tools and the answer calls none, so what looking costs a chunk is the
+# one beside the other.
+#
 # Everything is on loopback, at free ports, in a folder of its own; all of it ends with the script.
 #
 #   ROUNDS     measurements of each kind (5)
 #   SECONDS_   length of one measurement (2)
 #   BIN_DIR    folder with `pointsman` and `floor`; built in release mode where it is not given
 #   BUDGET     exit with 1 where the gateway's ratio to nginx is above this, for the first two answers (3.0)
+#   LOOKING    exit with 1 where a stream costs more than so many times what it costs without `tool-router` (1.3)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-rounds=${ROUNDS:-5} seconds=${SECONDS_:-2} budget=${BUDGET:-3.0} connections=32
+rounds=${ROUNDS:-5} seconds=${SECONDS_:-2} budget=${BUDGET:-3.0} looking=${LOOKING:-1.3} connections=32
 
 for tool in nginx wrk curl; do
     if ! command -v "$tool" >/dev/null; then
@@ -48,7 +53,7 @@ free_port() {
     echo "no free port found" >&2
     return 1
 }
-stub=$(free_port) nginx=$(free_port) floor=$(free_port) gateway=$(free_port)
+stub=$(free_port) nginx=$(free_port) floor=$(free_port) gateway=$(free_port) passing=$(free_port)
 
 "$BIN_DIR/floor" body >"$work/whole.json"
 "$BIN_DIR/floor" body stream >"$work/stream.json"
@@ -83,10 +88,19 @@ http {
     }
 }
 CONF
-cat >"$work/pointsman.toml" <<CONF
+cat >"$work/gateway.toml" <<CONF
 listen = "127.0.0.1:$gateway"
 [providers.lmstudio]
 url = "http://127.0.0.1:$stub"
+[skills.tool-router.settings.rules]
+edit = { primary = "a-model-that-edits" }
+CONF
+cat >"$work/passing.toml" <<CONF
+listen = "127.0.0.1:$passing"
+[providers.lmstudio]
+url = "http://127.0.0.1:$stub"
+[skills.tool-router]
+enabled = false
 CONF
 cat >"$work/load.lua" <<'LUA'
 local file = assert(io.open(os.getenv("BODY"), "rb"))
@@ -102,14 +116,18 @@ function done(summary, latency)
 end
 LUA
 
-declare -A pid port=([nginx]=$nginx [floor]=$floor [gateway]=$gateway)
+declare -A pid port=([nginx]=$nginx [floor]=$floor [gateway]=$gateway [passing]=$passing)
 "$BIN_DIR/floor" stub "$stub" & pids+=($!)
 nginx -e "$work/nginx.log" -c "$work/nginx.conf" & pid[nginx]=$!
 "$BIN_DIR/floor" proxy "$floor" "http://127.0.0.1:$stub" & pid[floor]=$!
-"$BIN_DIR/pointsman" serve --config "$work/pointsman.toml" --data-dir "$work/data" --log error & pid[gateway]=$!
+for name in gateway passing; do
+    "$BIN_DIR/pointsman" serve --config "$work/$name.toml" --data-dir "$work/$name" --log error & pid[$name]=$!
+done
 pids+=("${pid[@]}")
-curl -fsS -o /dev/null --retry 60 --retry-delay 1 --retry-all-errors "http://127.0.0.1:$gateway/readyz" 2>/dev/null ||
-    { echo "the gateway is not ready after a minute" >&2; exit 1; }
+for name in gateway passing; do
+    curl -fsS -o /dev/null --retry 60 --retry-delay 1 --retry-all-errors "http://127.0.0.1:${port[$name]}/readyz" \
+        2>/dev/null || { echo "the gateway is not ready after a minute" >&2; exit 1; }
+done
 
 # Clock ticks of user and system time that a process has used. Its name has no spaces in it.
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
@@ -133,19 +151,19 @@ measure() {
 }
 
 for answer in whole stream chunks; do
-    for target in nginx floor gateway; do measure $target $answer 1 >/dev/null; done
+    for target in nginx floor gateway passing; do measure $target $answer 1 >/dev/null; done
 done
 for round in $(seq "$rounds"); do
     [ ! -t 2 ] || echo "round $round of $rounds" >&2
     for answer in whole stream chunks; do
-        for target in nginx floor gateway; do measure $target $answer "$seconds"; done
+        for target in nginx floor gateway passing; do measure $target $answer "$seconds"; done
     done
 done >"$work/figures"
 
 echo "request: $(wc -c <"$work/whole.json") bytes, $connections connections, $rounds rounds of $seconds s; medians"
-for target in nginx floor gateway; do
+for target in nginx floor gateway passing; do
     echo "memory $target $(awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/${pid[$target]}/status")"
-done | cat - "$work/figures" | awk -v budget="$budget" '
+done | cat - "$work/figures" | awk -v budget="$budget" -v looking="$looking" '
     function median(key, column,    i, j, n, sorted, swap) {
         n = count[key]
         for (i = 1; i <= n; i++) sorted[i] = figure[key, i, column]
@@ -156,12 +174,20 @@ done | cat - "$work/figures" | awk -v budget="$budget" '
     $1 == "memory" { memory[$2] = $3; next }
     { key = $2 " " $1; count[key]++; for (c = 3; c <= 5; c++) figure[key, count[key], c] = $c }
     END {
-        split("whole stream chunks", answers, " "); split("nginx floor gateway", targets, " ")
+        split("whole stream chunks", answers, " "); split("nginx floor gateway passing", targets, " ")
         printf "%-8s %-8s %14s %8s %9s %9s %8s\n", "answer", "proxy", "CPU us/request", "x nginx", "p50 ms", "p99 ms", "MiB"
-        for (a = 1; a <= 3; a++) for (t = 1; t <= 3; t++) {
+        for (a = 1; a <= 3; a++) for (t = 1; t <= 4; t++) {
             key = answers[a] " " targets[t]; cpu = median(key, 3); if (t == 1) base = cpu
             printf "%-8s %-8s %14.1f %8.2f %9.2f %9.2f %8d\n", answers[a], targets[t], cpu, cpu / base, median(key, 4) / 1000, median(key, 5) / 1000, memory[targets[t]]
+            if (t == 3) full = cpu
             if (t == 3 && a < 3 && cpu / base > budget) over = over " " answers[a]
+            if (t == 4) ratio[a] = full / cpu
         }
-        if (over != "") { print "over the budget of " budget " x nginx:" over; exit 1 }
+        for (a = 2; a <= 3; a++) {
+            printf "%s: looking for tool calls costs %.2f x passing\n", answers[a], ratio[a]
+            if (ratio[a] > looking) costly = costly " " answers[a]
+        }
+        if (costly != "") print "looking costs more than " looking " x passing:" costly
+        if (over != "") print "over the budget of " budget " x nginx:" over
+        if (over != "" || costly != "") exit 1
     }'
