@@ -208,7 +208,7 @@ impl Splice {
             Done::Opened(opened) => match opened {
                 Ok(opened) => {
                     self.upstream = Upstream::Open;
-                    return Some(Box::new(opened));
+                    return Some(opened);
                 }
                 Err(error) => {
                     tracing::warn!("the model could not be asked to go on: {}", error.message);
@@ -237,7 +237,7 @@ pub(super) fn beat() -> Interval {
 enum Done {
     Decided(CallNumber, Answer<Way>),
     Written(Vec<Written>),
-    Opened(Result<Opened, Error>),
+    Opened(Result<Box<Opened>, Error>),
 }
 
 impl fmt::Debug for Splice {
@@ -253,7 +253,7 @@ impl Work {
         match self {
             Self::Deciding(call, answer) => answer.as_mut().poll(cx).map(|it| Done::Decided(*call, it)),
             Self::Writing(written) => written.as_mut().poll(cx).map(Done::Written),
-            Self::GoingOn(opening) => opening.as_mut().poll(cx).map(Done::Opened),
+            Self::GoingOn(opening) => opening.as_mut().poll(cx).map(|it| Done::Opened(it.map(Box::new))),
         }
     }
 }

@@ -16,22 +16,20 @@ async fn conversations_that_reroute_against_each_other_on_one_slot_all_come_thro
     );
     let world = Arc::new(World::configured(lmstudio(), &rules).await);
     let ask = |session: String, stream: bool| {
-        let world = world.clone();
-        tokio::spawn(async move {
-            // One is served by the model that the other's calls need, and the other way round.
-            let mut body = calling("call edit, call read, call write", &["read", "edit", "write"], stream);
-            if session.ends_with("-other") {
-                body["model"] = OTHER.into();
-            }
-            (session.clone(), world.ask(&session, &body).await)
-        })
+        // One is served by the model that the other's calls need, and the other way round.
+        let mut body = calling("call edit, call read, call write", &["read", "edit", "write"], stream);
+        if session.ends_with("-other") {
+            body["model"] = OTHER.into();
+        }
+        let answer = world.ask_beside(&session, &body);
+        (session, answer)
     };
     let asked: Vec<_> = (0..4)
         .flat_map(|number| [(format!("{number}"), true), (format!("{number}-other"), number % 2 == 0)])
         .map(|(session, stream)| ask(session, stream))
         .collect();
-    for asked in asked {
-        let (session, answer) = asked.await.unwrap();
+    for (session, answer) in asked {
+        let answer = answer.await.unwrap();
         let called = message(&answer);
         let own = if session.ends_with("-other") { OTHER } else { GENERAL };
         let hands = [OTHER, own, OTHER].map(written_by);
