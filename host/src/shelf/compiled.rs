@@ -1,6 +1,7 @@
 //! Compiled code, kept so that a component is compiled once. It is native code: what is mapped from here and run is believed
 //! to the last byte, so a file counts only with a seal, in a file beside it: a code over its name and content made with a
-//! key that nobody else can read.
+//! key that nobody else can read. A file that was hashed once is known again by its [`identity`], and is not hashed at the
+//! next start; what that rests on stands there.
 //!
 //! A cache and no more: whatever is wrong with a file, it is removed, logged and compiled again; whatever is wrong with the
 //! folder or the key, nothing is kept. Bounded by [`COMPILED_BYTES_MAX`] and [`ENTRY_BYTES_MAX`]; what is oldest goes first.
@@ -21,6 +22,9 @@ use rand::rngs::OsRng;
 use super::Access;
 use super::digest::Digest;
 use super::disk::{self, DiskError, Readers};
+use identity::Identity;
+
+mod identity;
 
 /// The cache. One that cannot be used finds and keeps nothing.
 pub struct Compiled(Option<Opened>);
@@ -43,10 +47,16 @@ pub const COMPILED_BYTES_MAX: u64 = 1 << 30;
 pub const ENTRY_BYTES_MAX: u64 = 256 << 20;
 
 const KEY_BYTES: usize = 32;
-const SEAL_BYTES: usize = 32;
+
+/// Bytes of a code over a content, and of one over an identity: those of the hash.
+const CODE_BYTES: usize = 32;
+
 const KEY_FILE: &str = "key";
 const EXTENSION: &str = "cwasm";
 const SEAL_EXTENSION: &str = "seal";
+
+/// What the code over an identity is begun with, so that no content has the same code.
+const IDENTITY_DOMAIN: &[u8] = b"pointsman identity 1\n";
 
 /// What an entry's name is made of begins with this; the next form of entries gets another one.
 const DOMAIN: &[u8] = b"pointsman compiled 2\n";
@@ -77,9 +87,13 @@ impl Compiled {
 
     /// Where the code lies that was put under this key; it is what was put, to the last byte.
     pub fn get(&self, key: &CacheKey) -> Option<PathBuf> {
+        self.get_at(key, SystemTime::now())
+    }
+
+    fn get_at(&self, key: &CacheKey, now: SystemTime) -> Option<PathBuf> {
         let opened = self.0.as_ref()?;
         let path = opened.path(key);
-        match opened.check(key, &path) {
+        match opened.check(key, &path, now) {
             Ok(()) => Some(path),
             Err(Unsound::Absent) => None,
             Err(Unsound::Disk(error)) => {
@@ -141,6 +155,14 @@ struct Opened {
     bytes_max: u64,
 }
 
+/// What lies beside the code.
+struct Seal {
+    /// Over its name and content.
+    content: Hash,
+    /// Over its name and the identity that it had when its content was hashed; none while it was too young.
+    identity: Option<Hash>,
+}
+
 /// Why there is no compiled code.
 enum Unsound {
     /// Nothing was put, or it had to make room.
@@ -200,8 +222,8 @@ impl Opened {
         seal
     }
 
-    /// Compares what is there with its seal. The file is mapped for that: it is copied nowhere.
-    fn check(&self, key: &CacheKey, path: &Path) -> Result<(), Unsound> {
+    /// Compares what is there with its seal: its identity, or else its content. That is mapped: it is copied nowhere.
+    fn check(&self, key: &CacheKey, path: &Path, now: SystemTime) -> Result<(), Unsound> {
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Unsound::Absent,
             _ => Unsound::Disk(error),
@@ -209,17 +231,35 @@ impl Opened {
         if metadata.len() > ENTRY_BYTES_MAX {
             return Err(Unsound::Foreign("is too big"));
         }
-        let written = disk::read(&path.with_extension(SEAL_EXTENSION), SEAL_BYTES as u64)
-            .map_err(|error| Unsound::Disk(error.source))?;
-        let written: [u8; SEAL_BYTES] =
-            written.and_then(|it| it.try_into().ok()).ok_or(Unsound::Foreign("has no seal"))?;
-        let mut seal = self.named(key);
-        seal.update_mmap(path).map_err(Unsound::Disk)?;
-        // Seals are compared in constant time.
-        match seal.finalize() == Hash::from_bytes(written) {
-            true => Ok(()),
-            false => Err(Unsound::Foreign("is not what this gateway put there")),
+        let seal = Seal::read(path)?;
+        let identity = Identity::of(&metadata);
+        let code = identity.as_ref().map(|identity| self.identity_code(key, identity));
+        // Codes are compared in constant time.
+        if code.is_some() && code == seal.identity {
+            return Ok(());
         }
+        let mut content = self.named(key);
+        content.update_mmap(path).map_err(Unsound::Disk)?;
+        if content.finalize() != seal.content {
+            return Err(Unsound::Foreign("is not what this gateway put there"));
+        }
+        let same = || fs::metadata(path).is_ok_and(|after| Identity::of(&after) == identity);
+        let settled = identity.as_ref().is_some_and(|identity| identity.is_settled(now)) && same();
+        if settled && self.access == Access::Keep {
+            let noted = Seal { identity: code, ..seal }.write(path);
+            noted.unwrap_or_else(|error| {
+                tracing::warn!("compiled code is checked again at the next start: {error}")
+            });
+        }
+        Ok(())
+    }
+
+    fn identity_code(&self, key: &CacheKey, identity: &Identity) -> Hash {
+        let mut code = self.keyed.clone();
+        code.update(IDENTITY_DOMAIN);
+        code.update(key.name().as_bytes());
+        code.update(&identity.to_bytes());
+        code.finalize()
     }
 
     /// Puts the code, then its seal: an old seal does not fit new code.
@@ -229,9 +269,9 @@ impl Opened {
             tracing::warn!("compiled code of {} bytes is not kept: it is too big", payload.len());
             return Ok(());
         }
-        let seal = self.named(key).update(payload).finalize();
+        let seal = Seal { content: self.named(key).update(payload).finalize(), identity: None };
         disk::put(&path, &[payload], Readers::Owner)?;
-        disk::put(&path.with_extension(SEAL_EXTENSION), &[seal.as_bytes()], Readers::Owner)?;
+        seal.write(&path)?;
         self.make_room(&path)
     }
 
@@ -259,6 +299,29 @@ impl Opened {
             }
         }
         Ok(())
+    }
+}
+
+// === impl Seal ===
+
+impl Seal {
+    /// The seal beside this code.
+    fn read(path: &Path) -> Result<Self, Unsound> {
+        let written = disk::read(&path.with_extension(SEAL_EXTENSION), 2 * CODE_BYTES as u64)
+            .map_err(|error| Unsound::Disk(error.source))?;
+        let missing = || Unsound::Foreign("has no seal");
+        let written = written.ok_or_else(missing)?;
+        let (content, identity) = written.split_first_chunk::<CODE_BYTES>().ok_or_else(missing)?;
+        let identity = match identity {
+            [] => None,
+            code => Some(Hash::from_bytes(code.try_into().map_err(|_| missing())?)),
+        };
+        Ok(Self { content: Hash::from_bytes(*content), identity })
+    }
+
+    fn write(&self, path: &Path) -> Result<(), DiskError> {
+        let identity = self.identity.as_ref().map_or([].as_slice(), |code| code.as_bytes());
+        disk::put(&path.with_extension(SEAL_EXTENSION), &[self.content.as_bytes(), identity], Readers::Owner)
     }
 }
 

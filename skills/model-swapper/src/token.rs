@@ -56,29 +56,30 @@ pub(crate) fn scan(text: &str, start: usize) -> Vec<Token> {
     scan.tokens
 }
 
-/// The words of a phrase from a word list; `~` and a trailing `*` are kept as they are.
-pub(crate) fn phrase(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
+/// The words of a phrase from a word list, with a space between them. `~`, a trailing `*` and `{}` are kept as they are.
+pub(crate) fn phrase(text: &str) -> String {
+    let mut words = String::with_capacity(text.len());
     for chunk in text.split_whitespace() {
-        let mut word = String::new();
+        begin_word(&mut words);
         for c in chunk.chars() {
             if stands_alone(c) {
-                flush(&mut word, &mut words);
-                words.push(c.to_string());
-            } else if c == '*' || c == '~' {
-                word.push(c);
+                begin_word(&mut words);
+                words.push(c);
+                words.push(' ');
+            } else if matches!(c, '*' | '~' | '{' | '}') {
+                words.push(c);
             } else if is_word(c) || is_inner(c) {
-                fold(c, &mut word);
+                fold(c, &mut words);
             }
         }
-        flush(&mut word, &mut words);
     }
+    words.truncate(words.trim_end().len());
     words
 }
 
-fn flush(word: &mut String, words: &mut Vec<String>) {
-    if !word.is_empty() {
-        words.push(std::mem::take(word));
+fn begin_word(words: &mut String) {
+    if !words.is_empty() && !words.ends_with(' ') {
+        words.push(' ');
     }
 }
 
@@ -288,6 +289,7 @@ fn is_inner(c: char) -> bool {
 /// Appends the character as the word lists have it.
 fn fold(c: char, word: &mut String) {
     let plain = match c {
+        '\0'..='\x7f' => c.to_ascii_lowercase(),
         '\u{0300}'..='\u{036f}'
         | '\u{093c}'
         | '\u{0610}'..='\u{061a}'
@@ -357,6 +359,6 @@ mod tests {
         let words: Vec<_> =
             scan("Übersetze Français İngilizce", 0).into_iter().map(|token| token.word).collect();
         assert_eq!(words, ["ubersetze", "francais", "ingilizce"]);
-        assert_eq!(phrase("comment dit-on"), ["comment", "dit-on"]);
+        assert_eq!(phrase("Comment dit-on «翻译{}版»"), "comment dit-on 翻 译 {} 版");
     }
 }

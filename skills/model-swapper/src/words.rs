@@ -2,12 +2,20 @@
 //!
 //! A list is a text file of `key: phrase | phrase` lines under `words/`, embedded when the skill is built; a new language
 //! is a new file and a line in [`FILES`]. `~` in a phrase stands for up to [`GAP_MAX`] words of any kind, a trailing `*`
-//! for any ending. A phrase may be on several lists: what it is in a sentence is for [`detect`](crate::detect) to say.
+//! for any ending, `{}` for the name of a language. A phrase may be on several lists: what it is in a sentence is for
+//! [`detect`](crate::detect) to say.
+//!
+//! Every start reads all lists, so a phrase with a name in it is kept as it is written: names take their places when words
+//! are looked up. Written out, the phrases would be five times as many.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::language::Code;
 use crate::token::{Kind, Token, phrase};
+
+use name::Names;
+
+mod name;
 
 /// The lists, with the code of the language they are in.
 const FILES: [(&str, &str); 15] = [
@@ -141,8 +149,13 @@ pub(crate) struct Lexicon {
     pub(crate) code: Code,
     /// Where it puts its verbs.
     pub(crate) order: Order,
-    phrases: BTreeMap<String, Vec<Phrase>>,
-    stems: Vec<(String, Phrase)>,
+    /// In the order of their first words; of those with the same, in the order of the list.
+    phrases: Vec<Phrase>,
+    /// Those whose first word has any ending.
+    stems: Vec<Phrase>,
+    /// Those whose first word is the name of a language, in the order of its forms.
+    named: Vec<Phrase>,
+    names: Names,
     /// Pronouns that verbs carry at their end.
     endings: Vec<String>,
     /// Verbs long enough to be recognised with a slip in them.
@@ -151,10 +164,20 @@ pub(crate) struct Lexicon {
     triggers: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone)]
+/// A phrase of a list: its folded words, with a space between them.
+#[derive(Debug)]
 struct Phrase {
-    rest: Vec<String>,
+    words: String,
+    /// Bytes of the first word.
+    first: usize,
     class: Class,
+}
+
+/// How much of a sentence a phrase covers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Covered {
+    tokens: usize,
+    /// The language that it names.
     code: Option<Code>,
 }
 
@@ -176,103 +199,138 @@ pub(crate) fn lexica() -> Vec<Lexicon> {
 
 impl Lexicon {
     fn parse(code: &str, text: &str) -> Self {
-        let code = Code::of(code).unwrap_or(Code::ENGLISH);
+        let lines =
+            || text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| !key.starts_with('#'));
         let mut lexicon = Self {
-            code,
+            code: Code::of(code).unwrap_or(Code::ENGLISH),
             order: Order::First,
-            phrases: BTreeMap::new(),
+            phrases: Vec::new(),
             stems: Vec::new(),
+            named: Vec::new(),
+            names: Names::parse(lines().find(|(key, _)| *key == "names").map_or("", |(_, value)| value)),
             endings: Vec::new(),
             long_verbs: Vec::new(),
             triggers: BTreeSet::new(),
         };
-        let lines =
-            || text.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| !key.starts_with('#'));
-        let names = names(lines().find(|(key, _)| *key == "names").map_or("", |(_, value)| value));
-        names.iter().for_each(|(_, name)| lexicon.trigger(name.trim_start_matches('=')));
         for (key, value) in lines() {
-            if Class::of(key).is_some_and(|class| class.is(Class::VERB.or(Class::NOUN))) {
-                split(value).for_each(|phrase| lexicon.trigger(phrase));
-            }
             match (key, Class::of(key)) {
                 ("endings", _) => lexicon.endings = split(value).map(str::to_owned).collect(),
                 ("order", _) => lexicon.order = if value == "last" { Order::Last } else { Order::Both },
-                (_, Some(class)) if class.is(Class::INTO.or(Class::FROM).or(Class::BARE)) => {
-                    for (template, (code, name)) in
-                        split(value).flat_map(|form| names.iter().map(move |name| (form, name)))
-                    {
-                        let form = inflected(template, name);
-                        if class.is(Class::BARE) {
-                            lexicon.add(&format!("→ {form}"), Class::INTO, Some(*code));
-                        }
-                        lexicon.add(&form, class, Some(*code));
-                    }
-                }
-                (_, Some(class)) => split(value).for_each(|phrase| lexicon.add(phrase, class, None)),
+                ("names", _) => name::written(value)
+                    .for_each(|(_, name)| lexicon.trigger(name.trim_start_matches(name::FIXED))),
+                (_, Some(class)) => split(value).for_each(|phrase| lexicon.list(phrase, class)),
                 _ => {}
             }
         }
+        lexicon.phrases.sort_by(|a, b| a.first().cmp(b.first()));
+        lexicon.named.sort_by(|a, b| a.first().cmp(b.first()));
         lexicon
     }
 
-    fn add(&mut self, text: &str, class: Class, code: Option<Code>) {
-        let mut words = phrase(text).into_iter();
-        let Some(first) = words.next() else { return };
-        let phrase = Phrase { rest: words.collect(), class, code };
-        if class.is(Class::VERB) && phrase.rest.is_empty() && first.len() >= SLIP_MIN {
-            self.long_verbs.push(first.clone());
+    /// Takes a phrase as the list has it.
+    fn list(&mut self, text: &str, class: Class) {
+        if class.is(Class::VERB.or(Class::NOUN)) {
+            self.trigger(text);
         }
-        match first.strip_suffix('*') {
-            Some(stem) => self.stems.push((stem.to_owned(), phrase)),
-            None => self.phrases.entry(first).or_default().push(phrase),
+        if class.is(Class::BARE) {
+            self.add(phrase(&format!("→ {text}")), Class::INTO);
+        }
+        self.add(phrase(text), class);
+    }
+
+    fn add(&mut self, words: String, class: Class) {
+        let first = words.find(' ').unwrap_or(words.len());
+        let phrase = Phrase { words, first, class };
+        if class.is(Class::VERB) && phrase.rest().is_empty() && first >= SLIP_MIN {
+            self.long_verbs.push(phrase.words.clone());
+        }
+        match phrase.first() {
+            "" => {}
+            stem if stem.ends_with('*') => self.stems.push(phrase),
+            form if form.contains(name::PLACE) => self.named.push(phrase),
+            _ => self.phrases.push(phrase),
         }
     }
 
     /// The longest phrase that begins with the first of these tokens; equally long ones are taken together.
     pub(crate) fn longest(&self, tokens: &[Token]) -> Option<Match> {
         let (first, rest) = tokens.split_first()?;
-        let listed = self.phrases.get(&first.word);
-        let exact = listed
-            .or_else(|| self.without_ending(&first.word))
-            .or_else(|| self.misspelt(&first.word))
-            .into_iter()
-            .flatten();
-        let stems = self
-            .stems
-            .iter()
-            .filter(|(stem, _)| first.word.starts_with(stem.as_str()))
-            .map(|(_, phrase)| phrase);
+        let stems = self.stems.iter().filter(|stem| begins(&first.word, stem.first()));
         let mut best: Option<Match> = None;
-        for phrase in exact.chain(stems) {
-            let Some(length) = covered(&phrase.rest, rest) else { continue };
-            let tokens = length + 1;
-            match &mut best {
-                Some(found) if found.tokens == tokens => {
-                    found.class = found.class.or(phrase.class);
-                    found.code = found.code.or(phrase.code);
+        for phrase in self.beginning(&first.word).iter().chain(stems) {
+            if let Some(covered) = self.covered(phrase.rest(), rest) {
+                better(&mut best, phrase.class, covered.after(1, None));
+            }
+        }
+        for phrases in self.named.chunk_by(|a, b| a.first() == b.first()) {
+            let form = phrases.first().map_or("", Phrase::first);
+            for (code, length) in self.names.standing(form, tokens, Spelling::Exact) {
+                for phrase in phrases {
+                    let rest = tokens.get(length..).unwrap_or_default();
+                    if let Some(covered) = self.covered(phrase.rest(), rest) {
+                        better(&mut best, phrase.class, covered.after(length, Some(code)));
+                    }
                 }
-                Some(found) if found.tokens > tokens => {}
-                _ => best = Some(Match { class: phrase.class, code: phrase.code, tokens }),
             }
         }
         best
     }
 
+    /// The phrases that begin with this word, or with the verb that is meant by it.
+    fn beginning(&self, word: &str) -> &[Phrase] {
+        let listed = self.listed(word);
+        if !listed.is_empty() {
+            return listed;
+        }
+        self.without_ending(word).or_else(|| self.misspelt(word)).unwrap_or_default()
+    }
+
+    fn listed(&self, word: &str) -> &[Phrase] {
+        let start = self.phrases.partition_point(|phrase| phrase.first() < word);
+        let found = self.phrases.get(start..).unwrap_or_default();
+        let length = found.iter().take_while(|phrase| phrase.first() == word).count();
+        found.get(..length).unwrap_or_default()
+    }
+
     /// The verb without the pronouns at its end or the prefix for "again": `tradúcemelo`, `retranscris`.
-    fn without_ending(&self, word: &str) -> Option<&Vec<Phrase>> {
-        let verb = |phrases: &&Vec<Phrase>| {
+    fn without_ending(&self, word: &str) -> Option<&[Phrase]> {
+        let verb = |phrases: &&[Phrase]| {
             let verbs = Class::VERB.or(Class::PUT).or(Class::READ).or(Class::TALK);
-            phrases.iter().any(|phrase| phrase.rest.is_empty() && phrase.class.is(verbs))
+            phrases.iter().any(|phrase| phrase.rest().is_empty() && phrase.class.is(verbs))
         };
         let stems = self.endings.iter().filter_map(|ending| word.strip_suffix(ending.as_str()));
         let again = AGAIN.iter().filter_map(|prefix| word.strip_prefix(prefix));
-        stems.chain(again).filter_map(|stem| self.phrases.get(stem)).find(verb)
+        stems.chain(again).map(|stem| self.listed(stem)).find(verb)
     }
 
     /// The verb that was meant by a word with one slip in it.
-    fn misspelt(&self, word: &str) -> Option<&Vec<Phrase>> {
+    fn misspelt(&self, word: &str) -> Option<&[Phrase]> {
         let meant = self.long_verbs.iter().find(|verb| slips(verb, word))?;
-        self.phrases.get(meant)
+        Some(self.listed(meant))
+    }
+
+    /// What the rest of a phrase covers, if it stands there.
+    fn covered(&self, words: &str, tokens: &[Token]) -> Option<Covered> {
+        if words.is_empty() {
+            return Some(Covered::default());
+        }
+        let (word, more) = words.split_once(' ').unwrap_or((words, ""));
+        if word == "~" {
+            let mut gap = 0..=GAP_MAX.min(tokens.len());
+            return gap.find_map(|skip| Some(self.covered(more, tokens.get(skip..)?)?.after(skip, None)));
+        }
+        if word.contains('{') {
+            let names = self.names.standing(word, tokens, Spelling::Loose);
+            let all = names.filter_map(|(code, length)| {
+                Some(self.covered(more, tokens.get(length..)?)?.after(length, Some(code)))
+            });
+            return all.reduce(|best, other| if other.tokens > best.tokens { other } else { best });
+        }
+        let (first, rest) = tokens.split_first()?;
+        let fits = first.word == word || begins(&first.word, word) || slips(word, &first.word);
+        (first.kind == Kind::Word && fits)
+            .then(|| self.covered(more, rest))?
+            .map(|covered| covered.after(1, None))
     }
 
     /// How the words begin without which no turn asks for a translation, in lower case, with and without accents.
@@ -284,24 +342,52 @@ impl Lexicon {
         let words = text.split(' ').map(|word| word.trim_end_matches('*'));
         let word = words.max_by_key(|word| word.chars().count()).unwrap_or_default();
         let beginning: String = word.chars().take(TRIGGER_MAX).collect();
-        self.triggers.insert(phrase(&beginning).concat());
+        self.triggers.insert(phrase(&beginning).replace(' ', ""));
         self.triggers.insert(beginning);
     }
 }
 
-/// How many tokens the rest of a phrase covers, if it stands there.
-fn covered(words: &[String], tokens: &[Token]) -> Option<usize> {
-    let Some((word, more)) = words.split_first() else { return Some(0) };
-    if word == "~" {
-        let gap = 0..=GAP_MAX.min(tokens.len());
-        return gap.into_iter().find_map(|skip| Some(skip + covered(more, tokens.get(skip..)?)?));
+impl Phrase {
+    fn first(&self) -> &str {
+        self.words.get(..self.first).unwrap_or_default()
     }
-    let (first, rest) = tokens.split_first()?;
-    let fits = match word.strip_suffix('*') {
-        Some(stem) => first.word.starts_with(stem),
-        None => first.word == *word || slips(word, &first.word),
-    };
-    (first.kind == Kind::Word && fits).then(|| covered(more, rest)).flatten().map(|length| length + 1)
+
+    /// The words after the first.
+    fn rest(&self) -> &str {
+        self.words.get(self.first + 1..).unwrap_or_default()
+    }
+}
+
+impl Covered {
+    /// The same with what stands before it.
+    fn after(self, tokens: usize, code: Option<Code>) -> Self {
+        Self { tokens: self.tokens + tokens, code: code.or(self.code) }
+    }
+}
+
+/// How exactly a word must be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Exact,
+    /// A long word may have a slip in it.
+    Loose,
+}
+
+/// Takes a phrase that was found for the best match, or with it.
+fn better(best: &mut Option<Match>, class: Class, covered: Covered) {
+    match best {
+        Some(found) if found.tokens == covered.tokens => {
+            found.class = found.class.or(class);
+            found.code = found.code.or(covered.code);
+        }
+        Some(found) if found.tokens > covered.tokens => {}
+        _ => *best = Some(Match { class, code: covered.code, tokens: covered.tokens }),
+    }
+}
+
+/// Whether a word begins with a stem, which is written with `*` after it.
+fn begins(word: &str, stem: &str) -> bool {
+    stem.strip_suffix('*').is_some_and(|stem| word.starts_with(stem))
 }
 
 /// Whether a long word is another with one letter left out, doubled or swapped with its neighbour: not its first or last.
@@ -328,19 +414,5 @@ fn split(value: &str) -> impl Iterator<Item = &str> {
     value.split(" | ").map(str::trim).filter(|phrase| !phrase.is_empty())
 }
 
-fn names(value: &str) -> Vec<(Code, String)> {
-    let pairs = value.split(", ").filter_map(|entry| entry.split_once('='));
-    pairs
-        .filter_map(|(code, names)| Some((Code::of(code.trim())?, names)))
-        .flat_map(|(code, names)| names.split('/').map(move |name| (code, name.trim().to_owned())))
-        .collect()
-}
-
-/// The name in a form such as `на {}ий`. A name written with `=` before it does not take endings.
-fn inflected(template: &str, name: &str) -> String {
-    let Some((before, after)) = template.split_once("{}") else { return template.to_owned() };
-    match name.strip_prefix('=') {
-        Some(name) => format!("{before}{name}{}", after.trim_start_matches(char::is_alphabetic)),
-        None => format!("{before}{name}{after}"),
-    }
-}
+#[cfg(test)]
+mod tests;

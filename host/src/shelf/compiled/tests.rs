@@ -61,7 +61,7 @@ fn what_was_tampered_with_is_removed() {
         ("more", &|code, _| code.push(0)),
         ("less", &|code, _| code.truncate(1)),
         ("a longer seal", &|_, seal| seal.push(0)),
-        ("a seal cut off", &|_, seal| seal.truncate(SEAL_BYTES - 1)),
+        ("a seal cut off", &|_, seal| seal.truncate(CODE_BYTES - 1)),
         ("nothing", &|code, seal| (code.clear(), seal.clear()).0),
         ("another's, whole", &|code, seal| {
             [&mut *code, &mut *seal].into_iter().zip(&owls).for_each(|(to, from)| from.clone_into(to))
@@ -178,4 +178,155 @@ fn a_cache_that_others_get_at_is_not_used() {
     let linked = above.path().join("linked");
     std::os::unix::fs::symlink(&folder, &linked).unwrap();
     assert!(!Compiled::open(&linked).is_usable());
+}
+
+/// Files that are known again, and those that must not be. A seal whose code over the content was spoiled tells which: it
+/// holds only as long as nobody hashes.
+#[cfg(unix)]
+mod known {
+    use super::identity::SETTLED_AFTER;
+    use super::*;
+
+    struct House {
+        _above: tempfile::TempDir,
+        folder: PathBuf,
+        cache: Compiled,
+    }
+
+    fn house() -> House {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("compiled");
+        let cache = Compiled::open(&folder);
+        cache.put(&key("otter"), b"otter's code");
+        House { _above: above, folder, cache }
+    }
+
+    impl House {
+        fn code(&self) -> PathBuf {
+            path(&self.folder, &key("otter"))
+        }
+
+        fn seal(&self) -> PathBuf {
+            self.code().with_extension(SEAL_EXTENSION)
+        }
+
+        fn identity(&self) -> Identity {
+            Identity::of(&fs::metadata(self.code()).unwrap()).unwrap()
+        }
+
+        /// Whether it is found by a start that comes long after.
+        fn is_found(&self) -> bool {
+            self.cache.get_at(&key("otter"), SystemTime::now() + 2 * SETTLED_AFTER).is_some()
+        }
+
+        fn spoil_seal(&self) {
+            let mut seal = fs::read(self.seal()).unwrap();
+            seal[0] ^= 1;
+            fs::write(self.seal(), seal).unwrap();
+        }
+
+        /// Makes a house whose code is known, and would not stand a hash.
+        fn known() -> Self {
+            let house = house();
+            assert!(house.is_found());
+            house.spoil_seal();
+            house
+        }
+    }
+
+    #[test]
+    fn what_was_hashed_once_is_known_at_the_next_start() {
+        let house = House::known();
+        assert!(house.is_found());
+        assert_eq!(Compiled::open(&house.folder).get(&key("otter")), Some(house.code()));
+        assert_eq!(Compiled::open_to_look(&house.folder).get(&key("otter")), Some(house.code()));
+        // Newer code under the same key has to be hashed first.
+        house.cache.put(&key("otter"), b"newer code");
+        assert_eq!(fs::read(house.seal()).unwrap().len(), CODE_BYTES);
+        house.spoil_seal();
+        assert!(!house.is_found());
+    }
+
+    #[test]
+    fn a_young_file_is_hashed_at_each_start() {
+        let house = house();
+        let changed = fs::metadata(house.code()).unwrap();
+        use std::os::unix::fs::MetadataExt as _;
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::new(changed.ctime().unsigned_abs(), u32::try_from(changed.ctime_nsec()).unwrap());
+        let tick = Duration::from_nanos(1);
+        for now in [SystemTime::UNIX_EPOCH, changed - tick, changed, changed + SETTLED_AFTER - tick] {
+            assert!(house.cache.get_at(&key("otter"), now).is_some());
+            assert_eq!(fs::read(house.seal()).unwrap().len(), CODE_BYTES, "{now:?}");
+        }
+        assert!(house.cache.get_at(&key("otter"), changed + SETTLED_AFTER).is_some());
+        assert_eq!(fs::read(house.seal()).unwrap().len(), 2 * CODE_BYTES);
+    }
+
+    #[test]
+    fn whoever_looks_notes_nothing() {
+        let house = house();
+        let looking = Compiled::open_to_look(&house.folder);
+        let before = fs::read(house.seal()).unwrap();
+        assert!(looking.get_at(&key("otter"), SystemTime::now() + 2 * SETTLED_AFTER).is_some());
+        assert_eq!(fs::read(house.seal()).unwrap(), before);
+    }
+
+    #[test]
+    fn code_changed_in_place_is_found_whatever_its_date() {
+        let house = house();
+        assert!(house.is_found());
+        let (before, date) = (house.identity(), fs::metadata(house.code()).unwrap().modified().unwrap());
+        // The clock of the file system has to tick: that is what a file's rest is for.
+        while house.identity() == before {
+            fs::write(house.code(), b"wrong  code!").unwrap();
+            fs::File::options().write(true).open(house.code()).unwrap().set_modified(date).unwrap();
+        }
+        assert_eq!(fs::metadata(house.code()).unwrap().modified().unwrap(), date);
+        assert!(!house.is_found());
+        assert!(!house.code().exists());
+    }
+
+    #[test]
+    fn a_copy_is_hashed_and_then_known_itself() {
+        let house = house();
+        assert!(house.is_found());
+        let replace = || {
+            let copy = house.folder.join("copy");
+            fs::copy(house.code(), &copy).unwrap();
+            fs::rename(copy, house.code()).unwrap();
+        };
+        let noted = fs::read(house.seal()).unwrap();
+        replace();
+        assert!(house.is_found());
+        assert_ne!(fs::read(house.seal()).unwrap(), noted, "it is the copy that is known now");
+        replace();
+        house.spoil_seal();
+        assert!(!house.is_found());
+    }
+
+    #[test]
+    fn an_identity_that_this_gateway_did_not_write_is_not_believed() {
+        type Forge<'a> = &'a dyn Fn(&House) -> Vec<u8>;
+        let forgeries: [(&str, Forge<'_>); 4] = [
+            ("of another key", &|house| {
+                let stranger = Opened::with(&house.folder, Access::Keep, &[7; KEY_BYTES], 0);
+                stranger.identity_code(&key("otter"), &house.identity()).as_bytes().to_vec()
+            }),
+            ("of another name", &|house| {
+                let cache = house.cache.0.as_ref().unwrap();
+                cache.identity_code(&key("owl"), &house.identity()).as_bytes().to_vec()
+            }),
+            ("a content's code", &|house| fs::read(house.seal()).unwrap()[..CODE_BYTES].to_vec()),
+            ("nothing but zeros", &|_| vec![0; CODE_BYTES]),
+        ];
+        for (case, forge) in forgeries {
+            let house = House::known();
+            let seal = fs::read(house.seal()).unwrap();
+            let forged = [&seal[..CODE_BYTES], &forge(&house)].concat();
+            assert_ne!(forged, seal, "{case}");
+            fs::write(house.seal(), forged).unwrap();
+            assert!(!house.is_found(), "{case}");
+        }
+    }
 }
