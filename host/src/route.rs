@@ -22,7 +22,7 @@ pub struct Config {
 }
 
 /// How a request will be served: attempts in order, and what residency must know of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// In order of preference; at least one.
     pub attempts: Vec<Attempt>,

@@ -12,16 +12,17 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::calls;
-use super::job::Job;
+use super::job::{Job, Weight};
 use crate::error::{Error, Fault};
 use crate::id::ModelId;
 use crate::residency::{End, Lease, Reason, Refused};
 use crate::route::Attempt;
 use crate::splice::body::Opened;
 use crate::splice::slot::Slot;
-use crate::telemetry::millis;
+use crate::telemetry::{self, millis};
 use crate::upstream::{SendError, Substitutes, answer_headers};
 use crate::wire::answer::{Seen, Watch};
+use crate::wire::chat::MediaPart;
 use crate::wire::compose::{self, Composed};
 use crate::wire::edit::Pieces;
 use crate::wire::fault::{self, Class};
@@ -171,7 +172,9 @@ pub(super) fn composed(job: &Job, attempt: &Attempt, instance: &str) -> Result<C
     let bad = |error: String| Failed::Next(Error::new(Fault::Skill, 502, "bad_prompt", error));
     let directory = job.account.gateway.residency.directory();
     let model = directory.get(&attempt.model);
-    let takes = |part: &crate::wire::chat::MediaPart| model.is_none_or(|model| model.takes(part.kind));
+    // What the turn is about is never held back, but for a tool call of it, which others may write.
+    let is_about = |part: &MediaPart| job.weight != Weight::Call && !job.request.is_earlier(part);
+    let takes = |part: &MediaPart| is_about(part) || model.is_none_or(|model| model.takes(part.kind));
     let composed = match is_recast(job, attempt) {
         false => compose::forward(&job.request, instance, takes),
         true => compose::recast(&job.request, instance, job.prompt(attempt), job.patches(attempt), takes)
@@ -184,14 +187,17 @@ pub(super) fn composed(job: &Job, attempt: &Attempt, instance: &str) -> Result<C
 }
 
 fn note_grant(job: &Job, lease: &Lease, asked: Instant) {
+    job.account.note_attempt(|attempt| granted(attempt, lease, asked));
+}
+
+/// Says of an attempt which instance it was given, and what that took.
+pub(super) fn granted(attempt: &mut telemetry::Attempt, lease: &Lease, asked: Instant) {
     let timings = lease.timings();
-    job.account.note_attempt(|attempt| {
-        attempt.instance = Some(lease.instance().shared());
-        attempt.queued_ms = Some(millis(timings.queued.unwrap_or_else(|| asked.elapsed())));
-        attempt.drained_ms = timings.drained.map(millis);
-        attempt.unloaded_ms = timings.unloaded.map(millis);
-        attempt.loaded_ms = timings.loaded.map(millis);
-    });
+    attempt.instance = Some(lease.instance().shared());
+    attempt.queued_ms = Some(millis(timings.queued.unwrap_or_else(|| asked.elapsed())));
+    attempt.drained_ms = timings.drained.map(millis);
+    attempt.unloaded_ms = timings.unloaded.map(millis);
+    attempt.loaded_ms = timings.loaded.map(millis);
 }
 
 /// Sends the body and reads as much of the answer as has to be there before anything is forwarded.
@@ -324,7 +330,7 @@ fn note_served(job: &Job, lease: &Lease) {
 
 /// With exactly one model loaded, LM Studio lets it answer for a name it does not know. An answer by another known model
 /// means that ours is gone.
-fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
+pub(super) fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(), Failed> {
     let Some(named) = watch.model.as_deref() else { return Ok(()) };
     let provider = lease.model().provider();
     if named.eq_ignore_ascii_case(lease.instance().as_str())

@@ -18,8 +18,10 @@ use crate::id::ModelId;
 use crate::route::{Attempt, Plan};
 use crate::skill::{Inquiry, ToolCall};
 use crate::splice::body::Opening;
-use crate::splice::calls::{Calls, Splice, Way, Written};
-use crate::splice::splicer::{Action, Answer, Ask, CallNumber, Fate, GoOn, Record, Splicer, Write};
+use crate::splice::calls::{Calls, Ended, Splice, Way, Written};
+use crate::splice::splicer::{
+    Action, Answer, Ask, CallNumber, Fate, GoOn, Record, Splicer, Write, beginning,
+};
 use crate::telemetry::{self, Writing};
 use crate::turn::verdict::ToolDecision;
 use crate::wire::answer::{Usage, Watch};
@@ -29,6 +31,12 @@ use crate::wire::order::{Told, Withheld};
 
 /// Who acts for the splicer of one answer.
 pub(super) struct Actor(Arc<Acting>);
+
+/// An answer that is not streamed, while its calls are seen to.
+struct Whole {
+    actor: Actor,
+    splicer: Splicer<Way>,
+}
 
 /// What its acts share.
 pub(super) struct Acting {
@@ -47,6 +55,8 @@ struct State {
     told: Vec<Told>,
     /// The call that is being written, and the job that does it.
     writing: Option<(String, Arc<Job>)>,
+    /// The job in which the model goes on.
+    going_on: Option<Arc<Job>>,
 }
 
 /// What looks at the calls of a stream.
@@ -61,7 +71,8 @@ pub(super) async fn heard(job: &Arc<Job>, attempt: &Attempt, answer: Response) -
     let content = match content {
         Content::Whole(body, watch) if watch.tool_calls => match Actor::new(job, attempt) {
             Some(actor) => {
-                let (body, watch) = actor.see_through(body, watch).await;
+                let whole = Whole { actor, splicer: splicer(job, Body::default()) };
+                let (body, watch) = whole.see_through(body, watch).await;
                 Content::Whole(body, watch)
             }
             None => Content::Whole(body, watch),
@@ -84,48 +95,56 @@ impl Actor {
         let (job, attempt) = (job.clone(), attempt.clone());
         Some(Self(Arc::new(Acting { job, inquiry, attempt, state: Mutex::default() })))
     }
+}
 
-    /// Does all that there is to be done about an answer that is not streamed.
+// === impl Whole ===
+
+impl Whole {
+    /// Does all that there is to be done about the calls.
     async fn see_through(mut self, body: Bytes, mut watch: Watch) -> (Bytes, Watch) {
-        let mut splicer = splicer(&self.0.job, Body::default());
         let mut spent = Usage::default();
         let mut left = body.clone();
-        let mut actions: VecDeque<Action<Way>> = splicer.whole(&body).into();
+        let mut actions: VecDeque<Action<Way>> = self.splicer.whole(&body).into();
         while let Some(action) = actions.pop_front() {
             match action {
                 Action::Forward(bytes) => left = bytes,
                 Action::Ask(ask) => {
                     let call = ask.call;
-                    let answer = self.decide(ask).await;
-                    actions.extend(splicer.answer(call, answer));
+                    let answer = self.actor.decide(ask).await;
+                    actions.extend(self.splicer.answer(call, answer));
                 }
                 Action::Write(writes) => {
-                    for Written { call, arguments, usage } in self.write(writes).await {
+                    for Written { call, arguments, usage } in self.actor.write(writes).await {
                         spent = spent.plus(usage);
-                        actions.extend(splicer.written(call, arguments, usage));
+                        actions.extend(self.splicer.written(call, arguments, usage));
                     }
                 }
-                Action::GoOn(go_on) => match self.0.go_on(go_on).await.map(|answer| answer.content) {
+                Action::GoOn(go_on) => match self.actor.0.go_on(go_on).await.map(|answer| answer.content) {
                     Ok(Content::Whole(body, next)) => {
                         spent = spent.plus(watch.usage.unwrap_or_default());
                         watch = next;
-                        actions.extend(splicer.whole(&body));
+                        actions.extend(self.splicer.whole(&body));
                     }
-                    Ok(Content::Stream(_)) | Err(_) => actions.extend(splicer.stay()),
+                    Ok(Content::Stream(_)) | Err(_) => actions.extend(self.splicer.stay()),
                 },
                 Action::Over => break,
             }
         }
-        mend(&mut watch, &splicer.calls(), spent);
-        self.ended(splicer.calls(), splicer.overflowed());
+        self.splicer.has_called().into_iter().for_each(|it| watch.settle(it));
+        if spent != Usage::default() {
+            watch.usage = Some(spent.plus(watch.usage.unwrap_or_default()));
+        }
         (left, watch)
     }
 }
 
-/// What was seen of an answer, after what became of its calls.
-fn mend(watch: &mut Watch, calls: &[Record], spent: Usage) {
-    watch.settle(calls.iter().map(|call| call.fate.has_left()));
-    watch.usage = watch.usage.map(|usage| usage.plus(spent));
+impl Drop for Whole {
+    /// Also where the client has left in the middle of it.
+    fn drop(&mut self) {
+        let Self { actor, splicer } = self;
+        let (has_called, overflowed) = (splicer.has_called(), splicer.overflowed());
+        actor.ended(Ended { calls: splicer.calls(), has_called, overflowed });
+    }
 }
 
 impl Calls for Actor {
@@ -145,14 +164,15 @@ impl Calls for Actor {
     }
 
     fn say(&self) -> String {
-        match &self.0.state().writing {
-            Some((tool, job)) => job.waiting_line_of_call(tool),
-            None => self.0.job.waiting_line(),
+        let state = self.0.state();
+        match (&state.writing, &state.going_on) {
+            (Some((tool, job)), _) => job.waiting_line_of_call(tool),
+            (None, job) => job.as_ref().unwrap_or(&self.0.job).waiting_line(),
         }
     }
 
-    fn ended(&mut self, calls: Vec<Record>, overflowed: bool) {
-        self.0.ended(calls, overflowed);
+    fn ended(&mut self, ended: Ended) {
+        self.0.ended(ended);
     }
 }
 
@@ -170,7 +190,7 @@ impl Acting {
         let outcome = self.inquiry.tool_call(&asked).await;
         let picked = self.inquiry.is_pinned() && matches!(outcome.decision, ToolDecision::Reroute(_));
         self.note(call, |noted| {
-            (noted.id, noted.tool) = (asked.id, asked.name);
+            (noted.id, noted.tool) = (beginning(&asked.id), beginning(&asked.name));
             noted.steps.extend(outcome.steps.iter().map(decide::noted));
             noted.skill = outcome.skill.as_ref().map(|skill| skill.shared());
             noted.reason = match &outcome.decision {
@@ -207,14 +227,21 @@ impl Acting {
         };
         let plan = Plan { attempts: vec![self.attempt.clone()], routed: self.job.plan.routed.clone() };
         // The splicer that runs looks at its calls.
-        let job = self.job.again(plan, self.job.weight, told);
-        attempt::open(Arc::new(job)).await
+        let job = Arc::new(self.job.again(plan, self.job.weight, told));
+        self.state().going_on = Some(job.clone());
+        attempt::open(job).await
     }
 
-    fn ended(&self, calls: Vec<Record>, overflowed: bool) {
+    fn ended(&self, ended: Ended) {
+        let Ended { calls, has_called, overflowed } = ended;
+        let denied = calls.iter().all(|call| matches!(call.fate, Fate::Denied(_)));
+        if has_called == Some(false) && denied {
+            // The model called something, so its lease ended in the middle of a turn; its client heard the end of one.
+            self.job.account.gateway.residency.turn_over(&self.job.session);
+        }
         for Record { call, id, name, arguments, fate, .. } in calls {
             self.note(call, |noted| {
-                (noted.id, noted.tool, noted.own) = (id, name, arguments);
+                (noted.id, noted.tool, noted.own) = (beginning(&id), beginning(&name), arguments);
                 (noted.outcome, noted.sent) = match fate {
                     Fate::Undecided => ("broken off".into(), None),
                     Fate::Passed => ("passed".into(), None),

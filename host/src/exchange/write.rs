@@ -1,12 +1,14 @@
 //! Tool calls written by other models: one exchange each, beside the request that they belong to and after its model's
 //! lease has ended, so that nobody waits for a model while holding one.
 //!
-//! Calls for one model are written one after another, those for models in memory first: one swap each. What is written
-//! counts only if it is a call of that tool whose arguments fit; else the route's next candidate is asked, and in the end
-//! the model's own call stands. Bounded by `reroute_timeout` for all calls of a message, and by `hold_bytes_max` each.
+//! Calls go to the first candidate of their routes together, then those that are not written to the next: calls for one model
+//! are written one after another, those for models in memory first, one swap each. What is written counts only if it is a
+//! call of that tool whose arguments fit; in the end the model's own call stands. Bounded by `reroute_timeout` for all calls
+//! of a message, of which each attempt has its share, and by `hold_bytes_max` each.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -19,38 +21,121 @@ use crate::error::{Error, Fault};
 use crate::residency::{End, Lease};
 use crate::route::{self, Attempt, Plan};
 use crate::splice::calls::{Way, Written};
-use crate::splice::splicer::Write;
+use crate::splice::splicer::{Write, beginning};
 use crate::telemetry::millis;
 use crate::wire::answer::{Seen, Usage, Watch};
 use crate::wire::arguments::{self, Expected, Unfit};
 use crate::wire::calls::chat::{body::Body, chunk::Chunks};
+use crate::wire::chat::Request;
 use crate::wire::edit::Pieces;
-use crate::wire::fault;
+use crate::wire::fault::{self, Class};
 use crate::wire::gather::Gathered;
-use crate::wire::order::{self, Force, Order};
+use crate::wire::order::{self, Force, Order, OrderError};
 use crate::wire::sse::Decoder;
 
 /// Has the calls of a message written.
 pub(super) async fn all(acting: &Arc<Acting>, writes: Vec<Write<Way>>) -> Vec<Written> {
     let deadline = Instant::now() + acting.job.account.settings.limits.reroute_timeout;
-    let mut planned = Vec::with_capacity(writes.len());
-    for (place, write) in writes.iter().enumerate() {
-        planned.push((place, write, plan(acting, write).await));
+    let mut open = Vec::with_capacity(writes.len());
+    for write in writes {
+        open.push(Open::new(acting, write).await);
     }
+    let ranks = open.iter().map(|open| open.plan.attempts.len()).max().unwrap_or_default();
+    for rank in 0..ranks {
+        for place in turns(acting, &open, rank) {
+            let left: usize = open.iter().map(|open| open.attempts_left(rank)).sum();
+            let now = Instant::now();
+            let share =
+                deadline.saturating_duration_since(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+            let beside = beside(&open, place);
+            if let Some(open) = open.get_mut(place) {
+                open.attempt(acting, rank, &beside, now + share).await;
+            }
+        }
+    }
+    open.into_iter()
+        .map(|Open { write, arguments, usage, .. }| Written { call: write.call, arguments, usage })
+        .collect()
+}
+
+/// Which calls are to be written by the candidate of this rank, in order: for models that are in memory first, and those
+/// for one model together.
+fn turns(acting: &Acting, open: &[Open], rank: usize) -> Vec<usize> {
     let directory = acting.job.account.gateway.residency.directory();
-    planned.sort_by_key(|(place, _, plan)| {
-        let model = plan.attempts.first().map(|attempt| &attempt.model);
-        let is_here = model.and_then(|id| directory.get(id)).is_some_and(|model| model.is_resident());
-        (!is_here, model.cloned(), *place)
-    });
-    let mut written: Vec<Written> = Vec::with_capacity(writes.len());
-    for (_, write, plan) in planned {
-        let beside = beside(&writes, &written, write);
-        let mut usage = Usage::default();
-        let arguments = one(acting, write, plan, &beside, deadline, &mut usage).await;
-        written.push(Written { call: write.call, arguments, usage });
+    let key = |(place, open): (usize, &Open)| {
+        let model = &open.plan.attempts.get(rank).filter(|_| open.arguments.is_none())?.model;
+        let is_here = directory.get(model).is_some_and(|model| model.is_resident());
+        Some((!is_here, model.clone(), place))
+    };
+    let mut turns: Vec<_> = open.iter().enumerate().filter_map(key).collect();
+    turns.sort();
+    turns.into_iter().map(|(_, _, place)| place).collect()
+}
+
+/// The message's other calls of the same tool, so that the same one is not written twice.
+fn beside(open: &[Open], place: usize) -> Vec<(String, String)> {
+    let own = open.get(place).map(|open| &open.write);
+    let others = open
+        .iter()
+        .filter(|it| own.is_some_and(|own| it.write.call != own.call && it.write.name == own.name));
+    let arguments = |it: &Open| it.arguments.clone().unwrap_or_else(|| it.write.arguments.clone());
+    others.map(|it| (it.write.name.clone(), arguments(it))).collect()
+}
+
+/// A call that is to be written.
+struct Open {
+    write: Write<Way>,
+    plan: Plan,
+    expected: Expected,
+    arguments: Option<String>,
+    usage: Usage,
+}
+
+// === impl Open ===
+
+impl Open {
+    async fn new(acting: &Acting, write: Write<Way>) -> Self {
+        let fixed = write.route.reroute.fixed.as_deref();
+        let (plan, schema) = match order::offered(acting.job.request.raw(), &write.name) {
+            Some(tool) => (plan(acting, &write).await, tool.schema),
+            None => {
+                let reason = format!("the request offers no tool `{}`", write.name);
+                acting.note(write.call, |noted| noted.reason = Some(reason));
+                (Plan::default(), None)
+            }
+        };
+        let expected = Expected::new(schema.as_ref(), fixed);
+        Self { write, plan, expected, arguments: None, usage: Usage::default() }
     }
-    written
+
+    /// How often it may still be tried, from this rank on.
+    fn attempts_left(&self, rank: usize) -> usize {
+        if self.arguments.is_some() { 0 } else { self.plan.attempts.len().saturating_sub(rank) }
+    }
+
+    /// Has it written by the candidate of this rank: as it has to be, then, where that cannot be forced, in words.
+    async fn attempt(
+        &mut self,
+        acting: &Arc<Acting>,
+        rank: usize,
+        beside: &[(String, String)],
+        until: Instant,
+    ) {
+        let Some(attempt) = self.plan.attempts.get(rank) else { return };
+        let only = Plan { attempts: vec![attempt.clone()], routed: self.plan.routed.clone() };
+        let job = Arc::new(acting.job.again(only, Weight::Call, acting.told()));
+        let beside: Vec<_> = beside.iter().map(|(tool, text)| (tool.as_str(), text.as_str())).collect();
+        let (write, expected) = (&self.write, &self.expected);
+        let writing = Writing { acting, job: &job, attempt, write, expected, beside: &beside };
+        let began = Instant::now();
+        match tokio::time::timeout_at(until, writing.try_all(&mut self.usage)).await {
+            Ok(arguments) => self.arguments = arguments,
+            Err(_) => {
+                let waited = began.elapsed();
+                acting.end_writing(write.call, None, format!("not written within {} ms", millis(waited)));
+            }
+        }
+    }
 }
 
 /// The candidates that guards leave.
@@ -70,59 +155,6 @@ async fn plan(acting: &Acting, write: &Write<Way>) -> Plan {
     }
 }
 
-/// The message's other calls of the same tool, so that the same one is not written twice.
-fn beside(writes: &[Write<Way>], written: &[Written], write: &Write<Way>) -> Vec<(String, String)> {
-    let others = writes.iter().filter(|it| it.call != write.call && it.name == write.name);
-    let arguments = |it: &Write<Way>| {
-        let done = written.iter().find(|done| done.call == it.call);
-        done.and_then(|done| done.arguments.clone()).unwrap_or_else(|| it.arguments.clone())
-    };
-    others.map(|it| (it.name.clone(), arguments(it))).collect()
-}
-
-/// The arguments that the first of the plan's models writes as they have to be.
-async fn one(
-    acting: &Arc<Acting>,
-    write: &Write<Way>,
-    plan: Plan,
-    beside: &[(String, String)],
-    deadline: Instant,
-    usage: &mut Usage,
-) -> Option<String> {
-    let fixed = write.route.reroute.fixed.as_deref();
-    let schema = order::schema(acting.job.request.raw(), &write.name);
-    let expected = Expected::new(schema.as_ref(), fixed);
-    let beside: Vec<_> = beside.iter().map(|(tool, arguments)| (tool.as_str(), arguments.as_str())).collect();
-    for attempt in &plan.attempts {
-        let only = Plan { attempts: vec![attempt.clone()], routed: plan.routed.clone() };
-        let job = Arc::new(acting.job.again(only, Weight::Call, acting.told()));
-        for force in [Force::Required, Force::Words] {
-            let order = Order {
-                tool: &write.name,
-                said: &write.text,
-                draft: &write.arguments,
-                beside: &beside,
-                fixed,
-                force,
-            };
-            let writing = Writing { acting, job: &job, attempt, write, expected: &expected };
-            let tried = tokio::time::timeout_at(deadline, writing.try_once(&order, usage)).await;
-            match tried {
-                Ok(Ok(arguments)) => return Some(arguments),
-                // Not every server knows how to force a call, and some stumble over it.
-                Ok(Err(Again::InWords)) if force == Force::Required => {}
-                Ok(Err(_)) => break,
-                Err(_) => {
-                    let limit = acting.job.account.settings.limits.reroute_timeout.as_secs();
-                    acting.end_writing(write.call, None, format!("not written within {limit} s"));
-                    return None;
-                }
-            }
-        }
-    }
-    None
-}
-
 /// One attempt to have a call written.
 struct Writing<'a> {
     acting: &'a Arc<Acting>,
@@ -130,11 +162,15 @@ struct Writing<'a> {
     attempt: &'a Attempt,
     write: &'a Write<Way>,
     expected: &'a Expected,
+    beside: &'a [(&'a str, &'a str)],
 }
 
 /// What may help where an attempt came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
-    /// The same model, asked in words alone.
+    /// The same once more: the instance was gone.
+    Same,
+    /// The same model, asked in words alone: not every server knows how to force a call, and some stumble over it.
     InWords,
     /// Another model.
     Elsewhere,
@@ -154,19 +190,38 @@ enum NoCall {
 // === impl Writing ===
 
 impl Writing<'_> {
-    async fn try_once(&self, order: &Order<'_>, usage: &mut Usage) -> Result<String, Again> {
+    /// The arguments, as far as this model can be made to write them.
+    async fn try_all(&self, usage: &mut Usage) -> Option<String> {
+        let (mut force, mut was_gone) = (Force::Required, false);
+        loop {
+            match self.try_once(force, usage).await {
+                Ok(arguments) => return Some(arguments),
+                Err(Again::Same) if !was_gone => was_gone = true,
+                Err(Again::Same | Again::InWords) if force == Force::Required => force = Force::Words,
+                Err(_) => return None,
+            }
+            // Until the owner has seen the last try's end, the gate of an instance that is gone may still be open.
+            self.job.account.gateway.residency.settled().await;
+        }
+    }
+
+    async fn try_once(&self, force: Force, usage: &mut Usage) -> Result<String, Again> {
         let Self { acting, job, attempt, write, .. } = self;
         acting.begin_writing(write, job, attempt);
-        let prompt_tokens = job.request.estimated_tokens();
-        let gateway = &job.account.gateway;
         let asked = Instant::now();
+        // Made before anything is moved for it: what cannot be asked for swaps no model.
+        let prompt_tokens = match self.body(attempt.model.key(), force) {
+            Ok(body) => Request::read(body).map_or(0, |request| request.estimated_tokens()),
+            Err(failed) => return Err(self.failed(None, &failed)),
+        };
+        let gateway = &job.account.gateway;
         let lease = match gateway.residency.acquire(job.claim(attempt, prompt_tokens)).await {
             Ok(lease) => lease,
             Err(refused) => return Err(self.failed(None, &attempt::refused(refused))),
         };
-        self.note_grant(&lease, asked);
+        acting.note_writing(write.call, |writing| attempt::granted(&mut writing.attempt, &lease, asked));
         let begun = Instant::now();
-        let gathered = match self.exchange(lease, order).await {
+        let gathered = match self.exchange(lease, force).await {
             Ok(gathered) => gathered,
             Err(failed) => return Err(self.failed(Some(begun), &failed)),
         };
@@ -178,49 +233,54 @@ impl Writing<'_> {
             }
             Err((no_call, wrote)) => {
                 acting.end_writing(write.call, Some(begun), no_call.to_string());
-                acting.note_writing(write.call, |writing| writing.wrote = wrote);
+                acting.note_writing(write.call, |writing| writing.wrote = wrote.as_deref().map(beginning));
                 Err(if matches!(no_call, NoCall::Nothing) { Again::InWords } else { Again::Elsewhere })
             }
         }
     }
 
     fn failed(&self, begun: Option<Instant>, failed: &Failed) -> Again {
-        self.acting.end_writing(self.write.call, begun, failed.error().message.clone());
+        let message = &failed.error().message;
+        self.acting.end_writing(self.write.call, begun, message.clone());
         match failed {
-            Failed::Stop(_) | Failed::Again(_) | Failed::Gone(_) => Again::InWords,
+            Failed::Gone(_) => Again::Same,
+            Failed::Stop(_) if fault::class(message) == Class::ContextOverflow => Again::Elsewhere,
+            Failed::Stop(_) | Failed::Again(_) => Again::InWords,
             Failed::Next(_) | Failed::NotThisModel(_) | Failed::WouldSwap(_) => Again::Elsewhere,
         }
     }
 
-    fn note_grant(&self, lease: &Lease, asked: Instant) {
-        let timings = lease.timings();
-        self.acting.note_writing(self.write.call, |writing| {
-            let attempt = &mut writing.attempt;
-            attempt.instance = Some(lease.instance().shared());
-            attempt.queued_ms = Some(millis(timings.queued.unwrap_or_else(|| asked.elapsed())));
-            attempt.drained_ms = timings.drained.map(millis);
-            attempt.unloaded_ms = timings.unloaded.map(millis);
-            attempt.loaded_ms = timings.loaded.map(millis);
-        });
+    /// The request for the call, as this instance gets it.
+    fn body(&self, instance: &str, force: Force) -> Result<Bytes, Failed> {
+        let Self { job, attempt, write, beside, .. } = self;
+        let order = Order {
+            tool: &write.name,
+            said: &write.text,
+            draft: &write.arguments,
+            beside,
+            fixed: write.route.reroute.fixed.as_deref(),
+            force,
+        };
+        let composed = attempt::composed(job, attempt, instance)?;
+        let refused = |error: OrderError| Error::new(Fault::Skill, 502, "bad_prompt", error.to_string());
+        order::call(&composed.body.concat(), &order).map_err(|error| Failed::Next(refused(error)))
     }
 
     /// Asks the model, and reads its answer to the end.
-    async fn exchange(&self, lease: Lease, order: &Order<'_>) -> Result<Gathered, Failed> {
+    async fn exchange(&self, lease: Lease, force: Force) -> Result<Gathered, Failed> {
         let Self { job, attempt, .. } = self;
-        let composed = attempt::composed(job, attempt, lease.instance().as_str())?;
-        let body = order::call(&composed.body.concat(), order).map_err(|error| {
-            Failed::Next(Error::new(Fault::Client, 400, "no_such_tool", error.to_string()))
-        })?;
+        let body = Pieces::whole(self.body(lease.instance().as_str(), force)?);
         let upstream = &job.account.gateway.upstream;
-        let sent = upstream.chat(attempt.model.provider(), &job.headers, Pieces::whole(body)).await;
+        let sent = upstream.chat(attempt.model.provider(), &job.headers, body).await;
         let answer = match sent {
             Ok(response) => read(response, job.account.settings.limits.hold_bytes_max).await,
             Err(error) => Err(Broken::Unreachable(attempt::unreachable(&error))),
         };
         match answer {
-            Ok(gathered) => {
-                lease.finish(End::answered(false));
-                Ok(gathered)
+            Ok((gathered, watch)) => {
+                let checked = attempt::check_model(job, &lease, &watch);
+                lease.finish(if checked.is_ok() { End::answered(false) } else { End::Gone });
+                checked.map(|()| gathered)
             }
             Err(Broken::Unreachable(failed)) => {
                 lease.finish(End::Failed);
@@ -259,7 +319,7 @@ enum Broken {
 }
 
 /// Reads an answer to its end, whether or not it is streamed.
-async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Gathered, Broken> {
+async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<(Gathered, Watch), Broken> {
     let (head, mut body) = response.into_parts();
     let is_stream = head.status.is_success() && is_event_stream(&head.headers);
     let (mut decoder, mut frames, mut watch) = (Decoder::default(), Vec::new(), Watch::default());
@@ -278,7 +338,7 @@ async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Gathered
             match watch.frame(&frame) {
                 Seen::Done => {
                     gathered.usage = watch.usage.unwrap_or_default();
-                    return Ok(gathered);
+                    return Ok((gathered, watch));
                 }
                 Seen::Error(message) => return Err(refused(message)),
                 Seen::Comment => {}
@@ -300,5 +360,5 @@ async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Gathered
     watch.whole(&whole).map_err(refused)?;
     gathered.take(&Body::default(), &whole.into());
     gathered.usage = watch.usage.unwrap_or_default();
-    Ok(gathered)
+    Ok((gathered, watch))
 }

@@ -44,8 +44,19 @@ pub trait Calls: Send {
     /// What the client is waiting for, in one line.
     fn say(&self) -> String;
 
-    /// What became of each call in the end, and whether more was to be held than may be.
-    fn ended(&mut self, calls: Vec<Record>, overflowed: bool);
+    /// What became of the calls in the end.
+    fn ended(&mut self, ended: Ended);
+}
+
+/// What became of the calls of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Each of them.
+    pub calls: Vec<Record>,
+    /// The client has some; none where nothing was called.
+    pub has_called: Option<bool>,
+    /// More was to be held than may be.
+    pub overflowed: bool,
 }
 
 /// What came of having a call written.
@@ -157,9 +168,13 @@ impl Splice {
     /// Says what became of the calls, and mends what was seen of the answer by that; what was spent beside the last answer
     /// of the model itself.
     pub(super) fn finish(&mut self, watch: &mut Watch) -> Usage {
-        let calls = self.splicer.calls();
-        watch.settle(calls.iter().map(|call| call.fate.has_left()));
-        self.calls.ended(calls, self.splicer.overflowed());
+        let has_called = self.splicer.has_called();
+        has_called.into_iter().for_each(|it| watch.settle(it));
+        self.calls.ended(Ended {
+            calls: self.splicer.calls(),
+            has_called,
+            overflowed: self.splicer.overflowed(),
+        });
         self.spent
     }
 

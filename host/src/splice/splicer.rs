@@ -25,7 +25,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 
-pub use record::{Fate, Record};
+pub use record::{Fate, Record, beginning};
 
 use crate::wire::answer::{Usage, Watch};
 use crate::wire::calls::{Dialect, How};
@@ -319,6 +319,13 @@ impl<R> Splicer<R> {
     /// More was to be held than may be, so calls were released as the model made them.
     pub fn overflowed(&self) -> bool {
         self.overflowed
+    }
+
+    /// The client has a call of this answer, among them those that nobody looked at; none where it calls nothing.
+    pub fn has_called(&self) -> Option<bool> {
+        let has_more = self.choices.values().any(|choice| choice.has_more);
+        let calls = self.calls();
+        (has_more || !calls.is_empty()).then(|| has_more || calls.iter().any(|call| call.fate.has_left()))
     }
 
     /// Bytes of frames and arguments that are held.

@@ -100,12 +100,9 @@ impl Watch {
         }
     }
 
-    /// Takes in what became of the message's calls: which of them the client has. Without any, nothing was called.
-    pub fn settle(&mut self, calls: impl ExactSizeIterator<Item = bool>) {
-        if calls.len() == 0 {
-            return;
-        }
-        self.tool_calls = calls.into_iter().any(|has_left| has_left);
+    /// Takes in what became of the message's calls: whether the client has any of them.
+    pub fn settle(&mut self, has_called: bool) {
+        self.tool_calls = has_called;
         if !self.tool_calls && self.finish.as_deref() == Some("tool_calls") {
             self.finish = Some("stop".to_owned());
         }

@@ -74,19 +74,21 @@ impl Expected {
 }
 
 /// The arguments that a model wrote as text where it was to call a tool: a JSON object, alone or in a fence, either the
-/// arguments themselves or a call around them.
+/// arguments themselves or a call around them. A call of another tool is none of this one.
 pub fn in_text(text: &str, tool: &str) -> Option<String> {
     let start = text.find('{')?;
     let mut values = serde_json::Deserializer::from_str(text.get(start..)?).into_iter::<Map<String, Value>>();
     let mut object = values.next()?.ok()?;
-    let names_tool = object.get("name").and_then(Value::as_str) == Some(tool);
-    if names_tool && let Some(arguments) = object.shift_remove("arguments") {
-        return match arguments {
-            Value::String(text) => Some(text),
-            other => Some(other.to_string()),
-        };
+    let named = object.get("name").and_then(Value::as_str).map(|name| name == tool);
+    match (named, object.shift_remove("arguments")) {
+        (Some(true), Some(Value::String(arguments))) => Some(arguments),
+        (Some(true), Some(arguments)) => Some(arguments.to_string()),
+        (Some(false), Some(_)) => None,
+        (_, arguments) => {
+            object.extend(arguments.map(|arguments| ("arguments".to_owned(), arguments)));
+            Some(Value::Object(object).to_string())
+        }
     }
-    Some(Value::Object(object).to_string())
 }
 
 #[cfg(test)]
@@ -134,8 +136,10 @@ mod tests {
         ] {
             assert_eq!(in_text(&text, "edit").as_deref(), Some(arguments), "{text}");
         }
-        let other = r#"{"name":"read","arguments":{}}"#;
-        assert_eq!(in_text(other, "edit").as_deref(), Some(other));
+        assert_eq!(in_text(r#"{"name":"read","arguments":{}}"#, "edit"), None);
+        for own in [r#"{"name":"a file"}"#, r#"{"arguments":[]}"#] {
+            assert_eq!(in_text(own, "edit").as_deref(), Some(own));
+        }
         assert_eq!(in_text("I cannot { do that", "edit"), None);
         assert_eq!(in_text("no", "edit"), None);
     }

@@ -356,9 +356,14 @@ impl Request {
         self.media.iter().filter(move |part| part.message >= start)
     }
 
-    /// Media that stand in earlier turns.
-    pub fn earlier_media(&self) -> impl Iterator<Item = &MediaPart> {
-        self.media.iter().filter(|part| part.message < self.turn)
+    /// All media of the conversation.
+    pub fn media(&self) -> impl Iterator<Item = &MediaPart> {
+        self.media.iter()
+    }
+
+    /// It stands in an earlier turn.
+    pub fn is_earlier(&self, part: &MediaPart) -> bool {
+        part.message < self.turn
     }
 
     /// Kinds of media anywhere in the conversation, each once.

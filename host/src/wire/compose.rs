@@ -19,7 +19,7 @@ const TOOL_KEYS: [&str; 5] = ["tools", "tool_choice", "parallel_tool_calls", "fu
 pub struct Composed {
     /// What to send.
     pub body: Pieces,
-    /// How many media of earlier turns were replaced by a line of text.
+    /// How many media were replaced by a line of text.
     pub placeholders: usize,
 }
 
@@ -37,8 +37,8 @@ pub enum ComposeError {
     NoSuchMedia(usize),
 }
 
-/// The conversation as it is, for `model`. Media of earlier turns for which `takes` says no become placeholders.
-pub fn forward(request: &Request, model: &str, takes: impl Fn(&MediaPart) -> bool) -> Composed {
+/// The conversation as it is, for `model`. Media for which `goes` says no become placeholders.
+pub fn forward(request: &Request, model: &str, goes: impl Fn(&MediaPart) -> bool) -> Composed {
     let name = Bytes::from(json!(model).to_string());
     let mut edits: Vec<Edit> = request
         .model_values()
@@ -51,7 +51,7 @@ pub fn forward(request: &Request, model: &str, takes: impl Fn(&MediaPart) -> boo
         edits.push(Edit { range: at..at, with: Bytes::from(with) });
     }
     let named = edits.len();
-    edits.extend(request.earlier_media().filter(|part| !takes(part)).map(placeholder));
+    edits.extend(request.media().filter(|part| !goes(part)).map(|part| placeholder(request, part)));
     let placeholders = edits.len() - named;
     Composed { body: edit::apply(request.raw(), edits), placeholders }
 }
@@ -64,8 +64,9 @@ pub fn estimated_tokens(composed: &Composed) -> u32 {
 }
 
 /// What a text-only model is told in place of a medium that it cannot be sent.
-fn placeholder(part: &MediaPart) -> Edit {
-    let text = format!("[{} from an earlier turn, not shown to this model]", part.kind.as_str());
+fn placeholder(request: &Request, part: &MediaPart) -> Edit {
+    let whence = if request.is_earlier(part) { "an earlier" } else { "this" };
+    let text = format!("[{} from {whence} turn, not shown to this model]", part.kind.as_str());
     Edit { range: part.range.clone(), with: Bytes::from(json!({"type": "text", "text": text}).to_string()) }
 }
 
@@ -75,9 +76,9 @@ pub fn recast<'p>(
     model: &str,
     prompt: Option<&Prompt>,
     patches: impl IntoIterator<Item = &'p str>,
-    takes: impl Fn(&MediaPart) -> bool,
+    goes: impl Fn(&MediaPart) -> bool,
 ) -> Result<Composed, ComposeError> {
-    let plain = forward(request, model, takes);
+    let plain = forward(request, model, goes);
     let text = plain.body.concat();
     let mut body = Members::read(&text).map_err(|error| ComposeError::Body(error.to_string()))?;
     if let Some(prompt) = prompt {
@@ -174,7 +175,10 @@ mod tests {
     #[test]
     fn earlier_media_become_placeholders_and_this_turns_stay() {
         let body = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"A"}}]},{"role":"assistant","content":"x"},{"role":"user","content":[{"type":"image_url","image_url":{"url":"B"}}]}]}"#;
-        let composed = forward(&read(body), "m", |_| false);
+        let request = read(body);
+        let all = text(&forward(&request, "m", |_| false));
+        assert!(all.contains("[image from this turn, not shown") && !all.contains(r#"{"url":"B"}"#), "{all}");
+        let composed = forward(&request, "m", |part| !request.is_earlier(part));
         assert_eq!(composed.placeholders, 1);
         let text = text(&composed);
         assert!(

@@ -56,7 +56,8 @@ impl Gathered {
     /// Servers that number no calls tell them apart by id, or begin a new one with a name.
     fn call(&mut self, delta: Delta) {
         let is_same = |call: &Call| match delta.index {
-            Some(index) => call.index == Some(index),
+            // Some count every call as the first: another id under the same number begins another call.
+            Some(index) => call.index == Some(index) && (delta.id.is_empty() || delta.id == call.id),
             None if !delta.id.is_empty() => call.id == delta.id,
             None => delta.name.is_empty(),
         };
@@ -113,6 +114,12 @@ mod tests {
         ]);
         assert_eq!(calls(&unnumbered), [("edit", "{}"), ("edit", "{}")]);
         assert_eq!(unnumbered.bytes(), 12);
+        let all_first = streamed(&[
+            r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"edit","arguments":"{}"}}]}"#,
+            r#"{"tool_calls":[{"index":0,"id":"b","function":{"name":"read","arguments":"{"}}]}"#,
+            r#"{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}"#,
+        ]);
+        assert_eq!(calls(&all_first), [("edit", "{}"), ("read", "{}")]);
     }
 
     #[test]

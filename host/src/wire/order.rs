@@ -124,11 +124,19 @@ pub fn go_on(body: &[u8], told: &Told) -> Result<Bytes, OrderError> {
     write(body, messages)
 }
 
-/// The JSON Schema of a tool's arguments; none where the client gives none, or does not offer the tool.
-pub fn schema(body: &[u8], tool: &str) -> Option<Value> {
+/// A tool that the client offers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offered {
+    /// The JSON Schema of its arguments, where the client gives one.
+    pub schema: Option<Value>,
+}
+
+/// The tool of this name; none where the client does not offer it.
+pub fn offered(body: &[u8], tool: &str) -> Option<Offered> {
     let body = read(body).ok()?;
     let tool = body.get("tools")?.as_array()?.iter().find(|it| name(it) == Some(tool))?;
-    function(tool).get("parameters").filter(|schema| schema.is_object()).cloned()
+    let schema = function(tool).get("parameters").filter(|schema| schema.is_object()).cloned();
+    Some(Offered { schema })
 }
 
 /// The tool, for a call in which these arguments are fixed: servers that force arguments into a schema force these, too.
@@ -296,10 +304,10 @@ mod tests {
 
     #[test]
     fn schemas_are_found_in_either_shape() {
-        assert_eq!(schema(BODY.as_bytes(), "edit").unwrap()["required"][0], "path");
-        assert!(schema(BODY.as_bytes(), "flat").is_some());
-        assert_eq!(schema(BODY.as_bytes(), "read"), None);
-        assert_eq!(schema(BODY.as_bytes(), "none"), None);
+        let schema = |tool| offered(BODY.as_bytes(), tool).map(|offered| offered.schema);
+        assert_eq!(schema("edit").flatten().unwrap()["required"][0], "path");
+        assert!(schema("flat").flatten().is_some());
+        assert_eq!((schema("read"), schema("none")), (Some(None), None));
     }
 
     #[test]

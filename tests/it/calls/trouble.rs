@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use lmstudio_emulator::Fault;
 use lmstudio_emulator::fault::Kind;
-use pointsman_tests::world::{GENERAL, OTHER, World, lmstudio, says};
+use pointsman_tests::world::{GENERAL, OTHER, VISION, World, lmstudio, says};
 
 use super::{calling, editing, message, only_call, written_by};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conversations_that_reroute_against_each_other_on_one_slot_all_come_through() {
     let rules = format!(
-        "[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\" }}\nwrite = {{ primary = \"{OTHER}\" }}"
+        "[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\" }}\nwrite = {{ primary = \"{GENERAL}\" }}"
     );
     let world = Arc::new(World::configured(lmstudio(), &rules).await);
     let ask = |session: String, stream: bool| {
@@ -32,11 +32,30 @@ async fn conversations_that_reroute_against_each_other_on_one_slot_all_come_thro
         let answer = answer.await.unwrap();
         let called = message(&answer);
         let own = if session.ends_with("-other") { OTHER } else { GENERAL };
-        let hands = [OTHER, own, OTHER].map(written_by);
+        let hands = [OTHER, own, GENERAL].map(written_by);
         let wrote: Vec<&str> = called.calls.iter().map(|(_, _, arguments)| arguments.as_str()).collect();
         assert_eq!(wrote, hands, "{session}: {answer:?}");
+        let record = world.record(&answer).await;
+        let by_others = record.calls.iter().filter(|call| !call.writings.is_empty()).count();
+        assert_eq!(by_others, 1, "{record:?}");
     }
     world.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_opened_before_its_model_was_there_has_its_calls_written_too() {
+    let rules = format!(
+        "[limits]\nstream_grace = \"0s\"\n[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\" }}"
+    );
+    let world = World::configured(lmstudio(), &rules).await;
+    let mut body = calling("call edit, call read", &["read", "edit"], true);
+    body["model"] = VISION.into();
+    let answer = world.ask("s", &body).await;
+    let called = message(&answer);
+    let wrote: Vec<&str> = called.calls.iter().map(|(_, _, arguments)| arguments.as_str()).collect();
+    assert_eq!(wrote, [written_by(OTHER), written_by(VISION)], "{answer:?}");
+    let record = world.record(&answer).await;
+    assert!(record.notes.iter().any(|note| note.contains("opened before")), "{record:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

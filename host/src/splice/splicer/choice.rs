@@ -9,6 +9,8 @@ use crate::wire::calls::{Delta, How};
 #[derive(Debug)]
 pub(super) struct Choice<R> {
     pub(super) calls: Vec<Call<R>>,
+    /// Beside them there are calls that nobody looks at, which have left.
+    pub(super) has_more: bool,
     /// So many calls, from the first on, have left or never will.
     out: usize,
     /// Its end, which waits for calls, and the reason that the model gave.
@@ -23,7 +25,15 @@ pub(super) struct Choice<R> {
 
 impl<R> Default for Choice<R> {
     fn default() -> Self {
-        Self { calls: Vec::new(), out: 0, finish: None, has_ended: false, explained: 0, last_denied: None }
+        Self {
+            calls: Vec::new(),
+            has_more: false,
+            out: 0,
+            finish: None,
+            has_ended: false,
+            explained: 0,
+            last_denied: None,
+        }
     }
 }
 
@@ -85,7 +95,7 @@ impl<R> Choice<R> {
 
     /// It has calls, and all of them were denied.
     pub(super) fn is_denied(&self) -> bool {
-        !self.calls.is_empty() && self.calls.iter().all(|call| call.denied().is_some())
+        !self.has_more && !self.calls.is_empty() && self.calls.iter().all(|call| call.denied().is_some())
     }
 
     /// What the model is told of the calls that were denied.

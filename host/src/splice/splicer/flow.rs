@@ -86,7 +86,9 @@ impl<R> Splicer<R> {
     /// A call that is one too many leaves as the model made it, but for the gaps that denied ones left.
     fn beyond(&mut self, delta: Delta, piece: Piece) {
         self.overflow();
-        let denied = self.choices.get(&delta.choice).map_or(0, |choice| choice.denials().len());
+        let choice = self.choices.entry(delta.choice).or_default();
+        choice.has_more = true;
+        let denied = choice.denials().len();
         let gaps = u32::try_from(denied).unwrap_or(u32::MAX);
         let how = match delta.index {
             Some(index) if gaps > 0 => How::Numbered(index.saturating_sub(gaps), Identity::Keep),

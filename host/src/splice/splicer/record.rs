@@ -51,7 +51,7 @@ impl Fate {
 }
 
 /// The beginning of a text, as much as is kept.
-pub(super) fn beginning(text: &str) -> String {
+pub fn beginning(text: &str) -> String {
     text.get(..text.floor_char_boundary(KEPT_BYTES_MAX)).unwrap_or_default().to_owned()
 }
 

@@ -35,7 +35,7 @@ fn an_agents_request_is_understood() {
     assert!(request.continues_turn());
     assert_eq!(request.user_text, "");
     assert_eq!(request.turn_media().map(|part| part.kind).collect::<Vec<_>>(), [MediaKind::Image]);
-    assert_eq!(request.earlier_media().count(), 0);
+    assert_eq!(request.media().filter(|part| request.is_earlier(part)).count(), 0);
     assert_eq!(request.media_kinds(), [MediaKind::Image]);
     assert!(request.first_user_text().contains("sessionId=7f-3a"));
 }
@@ -128,7 +128,8 @@ fn this_turns_media_are_never_earlier_ones() {
     ];
     for (messages, earlier, of_turn) in cases {
         let request = read(&format!(r#"{{"messages":[{}]}}"#, messages.join(",")));
-        let counts = (request.earlier_media().count(), request.turn_media().count());
+        let counts =
+            (request.media().filter(|part| request.is_earlier(part)).count(), request.turn_media().count());
         assert_eq!(counts, (earlier, of_turn), "{messages:?}");
     }
 }
