@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use lmstudio_emulator::Fault;
+use lmstudio_emulator::config::{Answers, Tuning};
 use lmstudio_emulator::fault::Kind;
 use pointsman_tests::world::{GENERAL, OTHER, VISION, World, lmstudio, says};
 
@@ -108,6 +109,31 @@ async fn what_is_not_written_in_time_is_left_as_it_was() {
         world.lmstudio.release(None);
         world.resting_on(GENERAL).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_write_in_its_share_of_the_time_makes_way_for_the_next() {
+    let rules = format!(
+        "[limits]\nreroute_timeout = \"6s\"\n[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\", fallbacks = [\"{VISION}\"] }}"
+    );
+    let world = World::configured(lmstudio(), &rules).await;
+    world.lmstudio.faults([Fault::once(Kind::Hang).on(lmstudio_emulator::fault::Route::Chat).model(OTHER)]);
+    let answer = world.ask("s", &calling("call edit", &["edit"], true)).await;
+    assert_eq!(message(&answer).calls[0].2, written_by(VISION));
+    let (_, call) = only_call(&world, &answer).await;
+    let outcomes: Vec<_> = call.writings.iter().map(|it| it.attempt.outcome.as_ref()).collect();
+    assert!(outcomes[0].starts_with("not written within") && outcomes[1] == "written", "{outcomes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_one_model_cannot_write_go_to_the_next_together() {
+    let clumsy = Tuning { answers: Some(Answers::Clumsy), ..Tuning::of(OTHER) };
+    let world = editing(|it| it.tuned(clumsy)).await;
+    let words = r#"call edit {"path":"a","text":"x"}, call edit {"path":"b","text":"y"}"#;
+    let answer = world.ask("s", &calling(words, &["edit"], true)).await;
+    let called = message(&answer);
+    assert!(called.calls.iter().all(|(_, _, arguments)| *arguments == written_by(VISION)), "{answer:?}");
+    assert_eq!((called.calls.len(), world.loads(OTHER), world.loads(VISION)), (2, 1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
