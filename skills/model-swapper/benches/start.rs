@@ -6,7 +6,8 @@
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a measurement that fails stops, and its result is printed"
+    clippy::disallowed_methods,
+    reason = "a measurement that fails stops, reads the clock and prints what it found"
 )]
 
 use std::hint::black_box;
@@ -18,6 +19,9 @@ use pointsman_sdk::{Model, Skill, Turn};
 
 /// Rounds of each measurement.
 const ROUNDS: usize = 21;
+
+/// Rounds of first turns: each takes a skill of its own.
+const FIRSTS: usize = 3;
 
 /// The labelled turns.
 const CASES: [&str; 3] = [
@@ -39,7 +43,8 @@ fn main() {
         let skill = skill();
         time(|| drop(black_box(skill.on_request(turn))))
     };
-    print("the slowest first turn", turns.iter().map(first).max().unwrap_or_default());
+    let firsts = turns.iter().map(|turn| (0..FIRSTS).map(|_| first(turn)).min().unwrap_or_default());
+    print("the slowest first turn", firsts.max().unwrap_or_default());
     let skill = skill();
     let mut each: Vec<_> =
         turns.iter().map(|turn| best(|| drop(black_box(skill.on_request(turn))))).collect();

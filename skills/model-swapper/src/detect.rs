@@ -98,15 +98,30 @@ impl Detector {
     pub(crate) fn new() -> Self {
         let lexica = lexica();
         let mut triggers: BTreeMap<String, u32> = BTreeMap::new();
+        let mut add = |trigger: String, owner: u32| *triggers.entry(trigger).or_default() |= owner;
         for (at, lexicon) in lexica.iter().enumerate() {
             for trigger in lexicon.triggers() {
-                for spelling in [trigger.to_owned(), capitalised(trigger), trigger.to_uppercase()] {
-                    *triggers.entry(spelling.to_ascii_lowercase()).or_default() |= 1 << at;
+                // The text that is scanned is in lower case as far as it is ASCII: the case of other letters is left.
+                if trigger.chars().any(|c| !c.is_ascii() && c.is_lowercase()) {
+                    add(capitalised(trigger).to_ascii_lowercase(), 1 << at);
+                    add(trigger.to_uppercase().to_ascii_lowercase(), 1 << at);
                 }
+                add(trigger.to_ascii_lowercase(), 1 << at);
             }
         }
-        let scan = AhoCorasick::builder().ascii_case_insensitive(true).build(triggers.keys()).ok();
-        Self { lexica, scan, owners: triggers.into_values().collect() }
+        let mut patterns: Vec<(String, u32)> = Vec::new();
+        for (trigger, owners) in triggers {
+            // Whoever hears a word by its beginning need not hear more of it.
+            let heard = |(shorter, theirs): &(String, u32)| {
+                trigger.starts_with(shorter.as_str()) && owners & !theirs == 0
+            };
+            if !patterns.last().is_some_and(heard) {
+                patterns.push((trigger, owners));
+            }
+        }
+        let (words, owners): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
+        let scan = AhoCorasick::new(&words).ok();
+        Self { lexica, scan, owners }
     }
 
     /// What the turn asks for.
@@ -160,7 +175,8 @@ impl Detector {
                 .is_some_and(u8::is_ascii_alphabetic);
             !(inside && text.as_bytes().get(at).is_some_and(u8::is_ascii_alphabetic))
         };
-        let found = scan.find_overlapping_iter(text).filter(|found| begins(found.start()));
+        let lower = text.to_ascii_lowercase();
+        let found = scan.find_overlapping_iter(&lower).filter(|found| begins(found.start()));
         found.fold(0, |set, found| {
             set | self.owners.get(found.pattern().as_usize()).copied().unwrap_or_default()
         })

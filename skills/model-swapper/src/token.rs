@@ -56,29 +56,33 @@ pub(crate) fn scan(text: &str, start: usize) -> Vec<Token> {
     scan.tokens
 }
 
-/// The words of a phrase from a word list, with a space between them. `~`, a trailing `*` and `{}` are kept as they are.
-pub(crate) fn phrase(text: &str) -> String {
-    let mut words = String::with_capacity(text.len());
+/// Appends the words of a phrase from a word list, with a space between them. `~`, a trailing `*` and `{}` are kept as they
+/// are.
+pub(crate) fn phrase(text: &str, words: &mut String) {
+    let start = words.len();
     for chunk in text.split_whitespace() {
-        begin_word(&mut words);
+        begin_word(words, start);
         for c in chunk.chars() {
-            if stands_alone(c) {
-                begin_word(&mut words);
+            if c.is_ascii_alphanumeric() {
+                words.push(c.to_ascii_lowercase());
+            } else if stands_alone(c) {
+                begin_word(words, start);
                 words.push(c);
                 words.push(' ');
             } else if matches!(c, '*' | '~' | '{' | '}') {
                 words.push(c);
             } else if is_word(c) || is_inner(c) {
-                fold(c, &mut words);
+                fold(c, words);
             }
         }
     }
-    words.truncate(words.trim_end().len());
-    words
+    if words.len() > start && words.ends_with(' ') {
+        words.pop();
+    }
 }
 
-fn begin_word(words: &mut String) {
-    if !words.is_empty() && !words.ends_with(' ') {
+fn begin_word(words: &mut String, start: usize) {
+    if words.len() > start && !words.ends_with(' ') {
         words.push(' ');
     }
 }
@@ -359,6 +363,8 @@ mod tests {
         let words: Vec<_> =
             scan("Übersetze Français İngilizce", 0).into_iter().map(|token| token.word).collect();
         assert_eq!(words, ["ubersetze", "francais", "ingilizce"]);
-        assert_eq!(phrase("Comment dit-on «翻译{}版»"), "comment dit-on 翻 译 {} 版");
+        let mut words = "kept ".to_owned();
+        phrase("Comment dit-on «翻译{}版»", &mut words);
+        assert_eq!(words, "kept comment dit-on 翻 译 {} 版");
     }
 }

@@ -8,14 +8,15 @@
 //! Every start reads all lists, so a phrase with a name in it is kept as it is written: names take their places when words
 //! are looked up. Written out, the phrases would be five times as many.
 
-use std::collections::BTreeSet;
-
 use crate::language::Code;
 use crate::token::{Kind, Token, phrase};
 
 use name::Names;
 
+mod class;
 mod name;
+
+pub(crate) use class::Class;
 
 /// The lists, with the code of the language they are in.
 const FILES: [(&str, &str); 15] = [
@@ -48,89 +49,6 @@ const AGAIN: [&str; 3] = ["re", "ri", "re-"];
 /// Bytes from which a word with one slip in it is still recognised.
 const SLIP_MIN: usize = 8;
 
-/// What a phrase can be in a request: a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Class(u32);
-
-macro_rules! classes {
-    ($($(#[$doc:meta])* $name:ident = $key:literal, $bit:literal;)+) => {
-        impl Class {
-            $($(#[$doc])* pub(crate) const $name: Self = Self(1 << $bit);)+
-
-            fn of(key: &str) -> Option<Self> {
-                match key {
-                    $($key => Some(Self::$name),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-classes! {
-    /// A verb that asks for a translation.
-    VERB = "verb", 0;
-    /// The thing asked for.
-    NOUN = "noun", 1;
-    /// "How do you say": a question that is answered by a translation.
-    SAY = "say", 2;
-    /// A verb that asks for one only together with a language: "put this into French".
-    PUT = "put", 3;
-    /// What stands around a request without changing it.
-    LEAD = "lead", 4;
-    /// What turns a sentence into a request of the assistant, where its verb stands last.
-    ASK = "ask", 5;
-    /// Points at a text, a picture or what follows.
-    THIS = "this", 6;
-    /// Points at the assistant's last answer.
-    BACK = "back", 7;
-    /// Names a text.
-    TEXT = "text", 8;
-    /// Names a picture, or what is pictured.
-    PICTURE = "picture", 9;
-    /// Wants the result alone.
-    ONLY = "only", 10;
-    /// Denies.
-    NOT = "not", 11;
-    /// Another task, a question, or talk about translation.
-    TALK = "talk", 12;
-    /// What coding agents work on.
-    FILE = "file", 13;
-    /// Begins the reason for a request.
-    ASIDE = "aside", 14;
-    /// A verb that asks for the text of a picture.
-    READ = "read", 15;
-    /// What is read from a picture.
-    GLYPHS = "glyphs", 16;
-    /// A whole request to read a picture.
-    WRITTEN = "written", 17;
-    /// Into a language.
-    INTO = "into", 18;
-    /// Out of a language.
-    FROM = "from", 19;
-    /// A language.
-    BARE = "bare", 20;
-    /// A greeting or thanks: before a request it is polite, after its verb it is text.
-    GREET = "greet", 21;
-    /// Asks what something means.
-    MEAN = "mean", 22;
-}
-
-impl Class {
-    /// None of them.
-    pub(crate) const NONE: Self = Self(0);
-
-    /// Either.
-    pub(crate) const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether the sets have a class in common.
-    pub(crate) fn is(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
 /// Where a language puts its verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -149,6 +67,8 @@ pub(crate) struct Lexicon {
     pub(crate) code: Code,
     /// Where it puts its verbs.
     pub(crate) order: Order,
+    /// The folded words of all phrases.
+    words: String,
     /// In the order of their first words; of those with the same, in the order of the list.
     phrases: Vec<Phrase>,
     /// Those whose first word has any ending.
@@ -161,15 +81,16 @@ pub(crate) struct Lexicon {
     /// Verbs long enough to be recognised with a slip in them.
     long_verbs: Vec<String>,
     /// How the words begin without which no turn asks for a translation: its verbs, its nouns, the names of languages.
-    triggers: BTreeSet<String>,
+    triggers: Vec<String>,
 }
 
-/// A phrase of a list: its folded words, with a space between them.
-#[derive(Debug)]
+/// A phrase of a list, by where it stands in the lexicon's words, with a space between them.
+#[derive(Debug, Clone, Copy)]
 struct Phrase {
-    words: String,
-    /// Bytes of the first word.
+    start: usize,
+    /// Where its first word ends.
     first: usize,
+    end: usize,
     class: Class,
 }
 
@@ -204,13 +125,14 @@ impl Lexicon {
         let mut lexicon = Self {
             code: Code::of(code).unwrap_or(Code::ENGLISH),
             order: Order::First,
+            words: String::with_capacity(text.len()),
             phrases: Vec::new(),
             stems: Vec::new(),
             named: Vec::new(),
             names: Names::parse(lines().find(|(key, _)| *key == "names").map_or("", |(_, value)| value)),
             endings: Vec::new(),
             long_verbs: Vec::new(),
-            triggers: BTreeSet::new(),
+            triggers: Vec::new(),
         };
         for (key, value) in lines() {
             match (key, Class::of(key)) {
@@ -222,8 +144,11 @@ impl Lexicon {
                 _ => {}
             }
         }
-        lexicon.phrases.sort_by(|a, b| a.first().cmp(b.first()));
-        lexicon.named.sort_by(|a, b| a.first().cmp(b.first()));
+        let words = &lexicon.words;
+        lexicon.phrases.sort_by_key(|phrase| phrase.first(words));
+        lexicon.named.sort_by_key(|phrase| phrase.first(words));
+        lexicon.triggers.sort();
+        lexicon.triggers.dedup();
         lexicon
     }
 
@@ -233,18 +158,21 @@ impl Lexicon {
             self.trigger(text);
         }
         if class.is(Class::BARE) {
-            self.add(phrase(&format!("→ {text}")), Class::INTO);
+            self.add(&format!("→ {text}"), Class::INTO);
         }
-        self.add(phrase(text), class);
+        self.add(text, class);
     }
 
-    fn add(&mut self, words: String, class: Class) {
-        let first = words.find(' ').unwrap_or(words.len());
-        let phrase = Phrase { words, first, class };
-        if class.is(Class::VERB) && phrase.rest().is_empty() && first >= SLIP_MIN {
-            self.long_verbs.push(phrase.words.clone());
+    fn add(&mut self, text: &str, class: Class) {
+        let start = self.words.len();
+        phrase(text, &mut self.words);
+        let words = self.words.get(start..).unwrap_or_default();
+        let first = words.split(' ').next().unwrap_or_default();
+        let phrase = Phrase { start, first: start + first.len(), end: self.words.len(), class };
+        if class.is(Class::VERB) && first == words && first.len() >= SLIP_MIN {
+            self.long_verbs.push(first.to_owned());
         }
-        match phrase.first() {
+        match first {
             "" => {}
             stem if stem.ends_with('*') => self.stems.push(phrase),
             form if form.contains(name::PLACE) => self.named.push(phrase),
@@ -255,19 +183,19 @@ impl Lexicon {
     /// The longest phrase that begins with the first of these tokens; equally long ones are taken together.
     pub(crate) fn longest(&self, tokens: &[Token]) -> Option<Match> {
         let (first, rest) = tokens.split_first()?;
-        let stems = self.stems.iter().filter(|stem| begins(&first.word, stem.first()));
+        let stems = self.stems.iter().filter(|stem| begins(&first.word, stem.first(&self.words)));
         let mut best: Option<Match> = None;
         for phrase in self.beginning(&first.word).iter().chain(stems) {
-            if let Some(covered) = self.covered(phrase.rest(), rest) {
+            if let Some(covered) = self.covered(phrase.rest(&self.words), rest) {
                 better(&mut best, phrase.class, covered.after(1, None));
             }
         }
-        for phrases in self.named.chunk_by(|a, b| a.first() == b.first()) {
-            let form = phrases.first().map_or("", Phrase::first);
+        for phrases in self.named.chunk_by(|a, b| a.first(&self.words) == b.first(&self.words)) {
+            let form = phrases.first().map_or("", |phrase| phrase.first(&self.words));
             for (code, length) in self.names.standing(form, tokens, Spelling::Exact) {
                 for phrase in phrases {
                     let rest = tokens.get(length..).unwrap_or_default();
-                    if let Some(covered) = self.covered(phrase.rest(), rest) {
+                    if let Some(covered) = self.covered(phrase.rest(&self.words), rest) {
                         better(&mut best, phrase.class, covered.after(length, Some(code)));
                     }
                 }
@@ -286,9 +214,9 @@ impl Lexicon {
     }
 
     fn listed(&self, word: &str) -> &[Phrase] {
-        let start = self.phrases.partition_point(|phrase| phrase.first() < word);
+        let start = self.phrases.partition_point(|phrase| phrase.first(&self.words) < word);
         let found = self.phrases.get(start..).unwrap_or_default();
-        let length = found.iter().take_while(|phrase| phrase.first() == word).count();
+        let length = found.iter().take_while(|phrase| phrase.first(&self.words) == word).count();
         found.get(..length).unwrap_or_default()
     }
 
@@ -296,7 +224,7 @@ impl Lexicon {
     fn without_ending(&self, word: &str) -> Option<&[Phrase]> {
         let verb = |phrases: &&[Phrase]| {
             let verbs = Class::VERB.or(Class::PUT).or(Class::READ).or(Class::TALK);
-            phrases.iter().any(|phrase| phrase.rest().is_empty() && phrase.class.is(verbs))
+            phrases.iter().any(|phrase| phrase.first == phrase.end && phrase.class.is(verbs))
         };
         let stems = self.endings.iter().filter_map(|ending| word.strip_suffix(ending.as_str()));
         let again = AGAIN.iter().filter_map(|prefix| word.strip_prefix(prefix));
@@ -342,19 +270,21 @@ impl Lexicon {
         let words = text.split(' ').map(|word| word.trim_end_matches('*'));
         let word = words.max_by_key(|word| word.chars().count()).unwrap_or_default();
         let beginning: String = word.chars().take(TRIGGER_MAX).collect();
-        self.triggers.insert(phrase(&beginning).replace(' ', ""));
-        self.triggers.insert(beginning);
+        let mut folded = String::new();
+        phrase(&beginning, &mut folded);
+        self.triggers.push(folded.replace(' ', ""));
+        self.triggers.push(beginning);
     }
 }
 
 impl Phrase {
-    fn first(&self) -> &str {
-        self.words.get(..self.first).unwrap_or_default()
+    fn first(self, words: &str) -> &str {
+        words.get(self.start..self.first).unwrap_or_default()
     }
 
     /// The words after the first.
-    fn rest(&self) -> &str {
-        self.words.get(self.first + 1..).unwrap_or_default()
+    fn rest(self, words: &str) -> &str {
+        words.get(self.first + 1..self.end).unwrap_or_default()
     }
 }
 
@@ -411,7 +341,7 @@ fn slips(word: &str, written: &str) -> bool {
 }
 
 fn split(value: &str) -> impl Iterator<Item = &str> {
-    value.split(" | ").map(str::trim).filter(|phrase| !phrase.is_empty())
+    value.split('|').map(str::trim).filter(|phrase| !phrase.is_empty())
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(super) struct Names(Vec<Name>);
 #[derive(Debug)]
 struct Name {
     code: Code,
-    /// Folded.
-    words: Vec<String>,
+    /// Folded, with a space between them.
+    words: String,
     /// It takes no endings: in the list, `=` stands before it.
     fixed: bool,
 }
@@ -29,10 +29,10 @@ struct Name {
 impl Names {
     /// Reads `de=German, nl=Dutch/Flemish`.
     pub(super) fn parse(value: &str) -> Self {
-        let name = |(code, text): (Code, &str)| Name {
-            code,
-            words: phrase(text).split(' ').map(str::to_owned).collect(),
-            fixed: text.starts_with(FIXED),
+        let name = |(code, text): (Code, &str)| {
+            let mut words = String::new();
+            phrase(text, &mut words);
+            Name { code, words, fixed: text.starts_with(FIXED) }
         };
         let mut names: Vec<_> = written(value).map(name).collect();
         names.sort_by_key(Name::begins_with);
@@ -70,27 +70,23 @@ impl Names {
 
 impl Name {
     fn begins_with(&self) -> Option<char> {
-        self.words.first()?.chars().next()
+        self.words.chars().next()
     }
 
     fn covered(&self, before: &str, after: &str, tokens: &[Token], spelling: Spelling) -> Option<usize> {
-        let last = self.words.len().checked_sub(1)?;
-        for (at, word) in self.words.iter().enumerate() {
-            let token = tokens.get(at).filter(|token| token.kind == Kind::Word)?;
-            let ending = if at < last {
-                ""
-            } else if self.fixed {
-                after.trim_start_matches(char::is_alphabetic)
-            } else {
-                after
-            };
-            let parts = [if at == 0 { before } else { "" }, word, ending];
-            let spelling = if at == 0 { spelling } else { Spelling::Loose };
-            if !fits(&token.word, parts, spelling) {
+        let ending = if self.fixed { after.trim_start_matches(char::is_alphabetic) } else { after };
+        let (mut covered, mut rest) = (0, Some(self.words.as_str()));
+        while let Some(words) = rest {
+            let (word, more) = words.split_once(' ').map_or((words, None), |(word, more)| (word, Some(more)));
+            let token = tokens.get(covered).filter(|token| token.kind == Kind::Word)?;
+            let (before, spelling) = if covered == 0 { (before, spelling) } else { ("", Spelling::Loose) };
+            let after = if more.is_none() { ending } else { "" };
+            if !fits(&token.word, [before, word, after], spelling) {
                 return None;
             }
+            (covered, rest) = (covered + 1, more);
         }
-        Some(self.words.len())
+        Some(covered)
     }
 }
 
