@@ -1,5 +1,5 @@
 //! Tool calls of an answer: what skills say to them, and who acts for the splicer while an answer runs. Calls that another
-//! model writes are written in [`write`].
+//! model writes are written in `exchange/write.rs`.
 //!
 //! Each question is about one call. What a person picked is not passed by: no call of it is written by another model.
 
