@@ -15,9 +15,6 @@ use super::{beside_a_good_one, is_served, status, the_good_one_speaks};
 /// Bytes of a file that is bigger than any component may be.
 const HUGE: u64 = 100 << 20;
 
-/// Bytes before the machine code in a file of the compile cache: its code of authenticity.
-const CODE_BYTES: usize = 32;
-
 /// Cannot be used, and why.
 const UNUSABLE: [(&str, &str); 15] = [
     ("bare", "does not export `pointsman:skill/lifecycle`, so it is not a skill"),
@@ -139,9 +136,8 @@ async fn machine_code_is_believed_only_where_this_gateway_wrote_it() {
     fs::write(&compiled[0], changed).unwrap();
     fs::write(&compiled[1], &before[2]).unwrap();
     fs::write(&compiled[2], b"").unwrap();
-    // Somebody else's machine code, as it is in the cache and as an engine would take it.
-    fs::write(house.skill("cached"), &before[0]).unwrap();
-    fs::write(house.skill("renamed"), &before[0][CODE_BYTES..]).unwrap();
+    // Machine code in the place of a skill, as an engine would take it.
+    fs::write(house.skill("renamed"), &before[0]).unwrap();
     File::create(house.skill("huge")).unwrap().set_len(HUGE).unwrap();
 
     let skills = house.life().await;
@@ -152,7 +148,6 @@ async fn machine_code_is_believed_only_where_this_gateway_wrote_it() {
     for name in ["speaks", "model-swapper", "tool-router", "chat-commands"] {
         assert_eq!(reason(name), None, "it is compiled again");
     }
-    assert_eq!(reason("cached").as_deref(), Some("is not WebAssembly"));
     let renamed = "is precompiled code, which is never accepted; give the component itself";
     assert_eq!(reason("renamed").as_deref(), Some(renamed));
     assert_eq!(reason("huge").as_deref(), Some("has 104857600 bytes, more than 67108864"));
