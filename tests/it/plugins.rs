@@ -248,8 +248,14 @@ async fn a_store_that_was_tampered_with_falls_back_to_the_version_before() {
     let lock = skills.lock().await.unwrap();
     let digest = lock.entry(&policy()).unwrap().active.unwrap();
     drop((skills, housekeeping));
-    let file = shop.folder.path().join("store/versions").join(format!("{}.wasm", digest.hex()));
+    let store = shop.folder.path().join("store");
+    let file = store.join("versions").join(format!("{}.wasm", digest.hex()));
     std::fs::write(&file, b"tampered").unwrap();
+    // Its machine code is kept apart, and was made of what was installed: what serves is that, and no other component is read.
+    let (skills, housekeeping) = shop.open().await;
+    assert_eq!(says(&skills).await, "policy 2");
+    drop((skills, housekeeping));
+    std::fs::remove_dir_all(store.join("compiled")).unwrap();
     let (skills, _housekeeping) = shop.open().await;
     assert_eq!(says(&skills).await, "policy 1");
     let told = skills.statuses()[0].last_error.clone().unwrap();
