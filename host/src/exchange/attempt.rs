@@ -75,7 +75,7 @@ pub(super) enum Failed {
 ///
 /// Boxed, since an answer's calls may have the same model asked again.
 pub(super) fn open(job: Arc<Job>) -> BoxFuture<'static, Result<Answer, Error>> {
-    async move { open_first(job).await }.boxed()
+    open_first(job).boxed()
 }
 
 async fn open_first(job: Arc<Job>) -> Result<Answer, Error> {

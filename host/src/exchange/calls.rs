@@ -130,10 +130,7 @@ impl Whole {
                 Action::Over => break,
             }
         }
-        self.splicer.has_called().into_iter().for_each(|it| watch.settle(it));
-        if spent != Usage::default() {
-            watch.usage = Some(spent.plus(watch.usage.unwrap_or_default()));
-        }
+        watch.settle(self.splicer.has_called(), spent);
         (left, watch)
     }
 }
@@ -141,9 +138,7 @@ impl Whole {
 impl Drop for Whole {
     /// Also where the client has left in the middle of it.
     fn drop(&mut self) {
-        let Self { actor, splicer } = self;
-        let (has_called, overflowed) = (splicer.has_called(), splicer.overflowed());
-        actor.ended(Ended { calls: splicer.calls(), has_called, overflowed });
+        self.actor.ended(Ended::of(&self.splicer));
     }
 }
 

@@ -112,6 +112,16 @@ pub(super) enum Next {
     Over,
 }
 
+// === impl Ended ===
+
+impl Ended {
+    /// What this splicer knows at its end.
+    pub fn of(splicer: &Splicer<Way>) -> Self {
+        let (calls, has_called, overflowed) = (splicer.calls(), splicer.has_called(), splicer.overflowed());
+        Self { calls, has_called, overflowed }
+    }
+}
+
 // === impl Splice ===
 
 impl Splice {
@@ -165,17 +175,13 @@ impl Splice {
         self.work = None;
     }
 
-    /// Says what became of the calls, and mends what was seen of the answer by that; what was spent beside the last answer
-    /// of the model itself.
-    pub(super) fn finish(&mut self, watch: &mut Watch) -> Usage {
-        let has_called = self.splicer.has_called();
-        has_called.into_iter().for_each(|it| watch.settle(it));
-        self.calls.ended(Ended {
-            calls: self.splicer.calls(),
-            has_called,
-            overflowed: self.splicer.overflowed(),
-        });
-        self.spent
+    /// Says what became of the calls; whether the client has any, and what was spent beside the last answer of the model
+    /// itself.
+    pub(super) fn finish(&mut self) -> (Option<bool>, Usage) {
+        let ended = Ended::of(&self.splicer);
+        let has_called = ended.has_called;
+        self.calls.ended(ended);
+        (has_called, self.spent)
     }
 
     /// Gets on with it, one step.

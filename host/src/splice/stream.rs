@@ -280,13 +280,8 @@ impl Streaming {
 
     fn tell(&mut self, outcome: Outcome) {
         let mut watch = std::mem::take(&mut self.watch);
-        let mut spent = self.spent;
-        if let Some(mut splice) = self.splice.take() {
-            spent = spent.plus(splice.finish(&mut watch));
-        }
-        if spent != Usage::default() {
-            watch.usage = Some(spent.plus(watch.usage.unwrap_or_default()));
-        }
+        let (has_called, spent) = self.splice.take().map(|mut splice| splice.finish()).unwrap_or_default();
+        watch.settle(has_called, self.spent.plus(spent));
         self.ends.ended(Ending { outcome, watch, first_token: self.first_token });
     }
 }

@@ -100,10 +100,14 @@ impl Watch {
         }
     }
 
-    /// Takes in what became of the message's calls: whether the client has any of them.
-    pub fn settle(&mut self, has_called: bool) {
-        self.tool_calls = has_called;
-        if !self.tool_calls && self.finish.as_deref() == Some("tool_calls") {
+    /// Takes in what became of the message's calls: whether the client has any, where there were some, and what was spent
+    /// for them beside this answer.
+    pub fn settle(&mut self, has_called: Option<bool>, spent: Usage) {
+        if spent != Usage::default() {
+            self.usage = Some(spent.plus(self.usage.unwrap_or_default()));
+        }
+        self.tool_calls = has_called.unwrap_or(self.tool_calls);
+        if has_called == Some(false) && self.finish.as_deref() == Some("tool_calls") {
             self.finish = Some("stop".to_owned());
         }
     }

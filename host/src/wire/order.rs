@@ -83,9 +83,8 @@ const UNFIT: [&str; 8] = [
 /// The request for one tool call.
 pub fn call(body: &[u8], order: &Order<'_>) -> Result<Bytes, OrderError> {
     let mut body = read(body)?;
-    let tools = body.get("tools").and_then(Value::as_array);
-    let tool = tools.and_then(|tools| tools.iter().find(|tool| name(tool) == Some(order.tool)));
-    let tool = tool.cloned().ok_or_else(|| OrderError::NoSuchTool(order.tool.to_owned()))?;
+    let no_such_tool = || OrderError::NoSuchTool(order.tool.to_owned());
+    let tool = find(&body, order.tool).cloned().ok_or_else(no_such_tool)?;
     let tool = narrowed(tool, order.fixed);
     UNFIT.iter().for_each(|key| drop(body.shift_remove(*key)));
     body.insert("tools".to_owned(), json!([tool]));
@@ -134,8 +133,7 @@ pub struct Offered {
 /// The tool of this name; none where the client does not offer it.
 pub fn offered(body: &[u8], tool: &str) -> Option<Offered> {
     let body = read(body).ok()?;
-    let tool = body.get("tools")?.as_array()?.iter().find(|it| name(it) == Some(tool))?;
-    let schema = function(tool).get("parameters").filter(|schema| schema.is_object()).cloned();
+    let schema = function(find(&body, tool)?).get("parameters").filter(|schema| schema.is_object()).cloned();
     Some(Offered { schema })
 }
 
@@ -172,6 +170,10 @@ fn messages(body: &mut Map<String, Value>) -> Vec<Value> {
 fn write(mut body: Map<String, Value>, messages: Vec<Value>) -> Result<Bytes, OrderError> {
     body.insert("messages".to_owned(), Value::Array(messages));
     serde_json::to_vec(&body).map(Bytes::from).map_err(|error| OrderError::Body(error.to_string()))
+}
+
+fn find<'b>(body: &'b Map<String, Value>, tool: &str) -> Option<&'b Value> {
+    body.get("tools")?.as_array()?.iter().find(|it| name(it) == Some(tool))
 }
 
 /// A tool's function: nested, as OpenAI has it, or the tool itself.
