@@ -9,6 +9,7 @@ mod attempt;
 mod calls;
 mod conversation;
 mod decide;
+mod failed;
 pub mod infer;
 mod job;
 mod respond;

@@ -12,20 +12,21 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::calls;
+use super::failed::{self, Failed};
 use super::job::{Job, Weight};
 use crate::error::{Error, Fault};
 use crate::id::ModelId;
-use crate::residency::{End, Lease, Reason, Refused};
+use crate::residency::{End, Lease};
 use crate::route::Attempt;
 use crate::splice::body::Opened;
 use crate::splice::slot::Slot;
 use crate::telemetry::{self, millis};
-use crate::upstream::{SendError, Substitutes, answer_headers};
+use crate::upstream::{Substitutes, answer_headers};
 use crate::wire::answer::{Seen, Watch};
 use crate::wire::chat::MediaPart;
 use crate::wire::compose::{self, Composed};
 use crate::wire::edit::Pieces;
-use crate::wire::fault::{self, Class};
+use crate::wire::fault;
 use crate::wire::order;
 use crate::wire::sse::Decoder;
 
@@ -52,22 +53,6 @@ pub(super) enum Content {
     Stream(Box<Opened>),
     /// All of it.
     Whole(Bytes, Watch),
-}
-
-/// Why an attempt came to nothing.
-pub(super) enum Failed {
-    /// The next attempt may do better.
-    Next(Error),
-    /// The next attempt on another model may do better.
-    NotThisModel(Error),
-    /// It may not push other models out now; nothing has failed.
-    WouldSwap(Error),
-    /// The same attempt may do better: the provider stumbled.
-    Again(Error),
-    /// The same attempt may do better: the instance was not there.
-    Gone(Error),
-    /// It is the request's own fault.
-    Stop(Error),
 }
 
 /// Tries each attempt of the plan until one answers. Where all fail, the client is told of the first failure: it is that of
@@ -136,7 +121,8 @@ async fn once(job: &Arc<Job>, attempt: &Attempt) -> Result<Answer, Failed> {
     };
     let asked = Instant::now();
     let gateway = &job.account.gateway;
-    let lease = gateway.residency.acquire(job.claim(attempt, prompt_tokens)).await.map_err(refused)?;
+    let lease =
+        gateway.residency.acquire(job.claim(attempt, prompt_tokens)).await.map_err(failed::by_residency)?;
     note_grant(job, &lease, asked);
     let body = composed(job, attempt, lease.instance().as_str())?;
     job.account.note(|record| record.placeholders = body.placeholders);
@@ -207,7 +193,7 @@ async fn exchange(job: &Arc<Job>, attempt: &Attempt, lease: Lease, body: Compose
         Ok(response) => response,
         Err(error) => {
             lease.finish(End::Failed);
-            return Err(unreachable(&error));
+            return Err(failed::unreachable(&error));
         }
     };
     let streamed = job.request.stream && is_event_stream(response.headers());
@@ -323,6 +309,11 @@ fn ended(lease: Lease, end: End, failed: Failed) -> Failed {
     failed
 }
 
+fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
+    let (end, failed) = failed::by_provider(status, error);
+    ended(lease, end, failed)
+}
+
 fn note_served(job: &Job, lease: &Lease) {
     job.account.note_attempt(|attempt| attempt.outcome = "served".into());
     job.account.note(|record| record.model = Some(lease.model().shared()));
@@ -345,68 +336,5 @@ pub(super) fn check_model(job: &Job, lease: &Lease, watch: &Watch) -> Result<(),
             Err(Failed::Gone(Error::new(Fault::Provider, 503, "wrong_model", message)))
         }
         _ => Ok(()),
-    }
-}
-
-/// What a provider's refusal means: its texts and statuses say whether another try can help.
-pub(super) fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
-    match fault::class(&error.message) {
-        Class::Gone => ended(lease, End::Gone, Failed::Gone(error)),
-        Class::ContextOverflow => ended(lease, End::Failed, Failed::Stop(error)),
-        Class::Other if matches!(status, 408 | 429 | 500..) => {
-            ended(lease, End::Failed, Failed::Again(error))
-        }
-        Class::Other if matches!(status, 401 | 403) => ended(lease, End::Failed, Failed::Next(error)),
-        Class::Other => ended(lease, End::Failed, Failed::Stop(error)),
-    }
-}
-
-pub(super) fn unreachable(error: &SendError) -> Failed {
-    match error {
-        SendError::Broken { .. } => {
-            Failed::Again(Error::new(Fault::Provider, 502, "provider_broke_off", error.to_string()))
-        }
-        SendError::Connect { .. } | SendError::NoProvider(_) => {
-            let message = format!("{error}; is the model server running? `pointsman doctor` looks closer");
-            Failed::Next(Error::new(Fault::Provider, 503, "provider_down", message))
-        }
-    }
-}
-
-/// A refused claim, as the client is told of it if nothing else helps.
-pub(super) fn refused(refused: Refused) -> Failed {
-    let (fault, status, code) = match &refused.reason {
-        Reason::QueueFull => (Fault::Gateway, 429, "queue_full"),
-        Reason::DrainTimeout => (Fault::Gateway, 503, "models_busy"),
-        Reason::LoadFailed { .. } => (Fault::Provider, 503, "load_failed"),
-        Reason::ProviderDown { .. } => (Fault::Provider, 503, "provider_down"),
-        Reason::UnknownModel => (Fault::Provider, 404, "model_not_found"),
-        Reason::WouldSwap => (Fault::Gateway, 503, "would_swap"),
-        Reason::WantsPinned => (Fault::Gateway, 503, "models_pinned"),
-        Reason::NotOurs => (Fault::Gateway, 503, "not_ours"),
-        Reason::ShuttingDown => (Fault::Gateway, 503, "shutting_down"),
-    };
-    let mut error = Error::new(fault, status, code, refused.to_string());
-    error.retry_after = refused.retry_after.or(error.retry_after);
-    match refused.reason {
-        Reason::ShuttingDown | Reason::QueueFull => Failed::Stop(error),
-        Reason::WouldSwap => Failed::WouldSwap(error),
-        Reason::LoadFailed { .. } => Failed::NotThisModel(error),
-        _ => Failed::Next(error),
-    }
-}
-
-// === impl Failed ===
-
-impl Failed {
-    pub(super) fn error(&self) -> &Error {
-        match self {
-            Self::Next(error)
-            | Self::NotThisModel(error)
-            | Self::WouldSwap(error)
-            | Self::Again(error)
-            | Self::Gone(error)
-            | Self::Stop(error) => error,
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Tool calls written by other models: one exchange each, beside the request that they belong to and after its model's
-//! lease has ended, so that nobody waits for a model while holding one.
+//! lease has ended, so that nobody waits for a model while holding one. Between two of them a lease is kept until the next
+//! claim stands in line: nothing is put back for the moment in between.
 //!
 //! Calls go to the first candidate of their routes together, then those that are not written to the next: calls for one model
 //! are written one after another, those for models in memory first, one swap each. What is written counts only if it is a
@@ -14,8 +15,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::attempt::{self, Failed, is_event_stream};
+use super::attempt::{self, is_event_stream};
 use super::calls::Acting;
+use super::failed::{self, Failed};
 use super::job::{Job, Weight};
 use crate::error::{Error, Fault};
 use crate::residency::{End, Lease};
@@ -41,6 +43,7 @@ pub(super) async fn all(acting: &Arc<Acting>, writes: Vec<Write<Way>>) -> Vec<Wr
         open.push(Open::new(acting, write).await);
     }
     let ranks = open.iter().map(|open| open.plan.attempts.len()).max().unwrap_or_default();
+    let mut before = None;
     for rank in 0..ranks {
         for place in turns(acting, &open, rank) {
             let left: usize = open.iter().map(|open| open.attempts_left(rank)).sum();
@@ -48,10 +51,16 @@ pub(super) async fn all(acting: &Arc<Acting>, writes: Vec<Write<Way>>) -> Vec<Wr
             let share =
                 deadline.saturating_duration_since(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
             let beside = beside(&open, place);
-            if let Some(open) = open.get_mut(place) {
-                open.attempt(acting, rank, &beside, now + share).await;
+            let Some(open) = open.get_mut(place) else { continue };
+            if let Some(writing) = Writing::new(acting, open, rank, beside) {
+                let (arguments, spent) = writing.within(now + share, &mut before).await;
+                open.arguments = arguments;
+                open.usage = open.usage.plus(spent);
             }
         }
+    }
+    if let Some(before) = before {
+        before.finish(End::answered(false));
     }
     open.into_iter()
         .map(|Open { write, arguments, usage, .. }| Written { call: write.call, arguments, usage })
@@ -112,30 +121,6 @@ impl Open {
     fn attempts_left(&self, rank: usize) -> usize {
         if self.arguments.is_some() { 0 } else { self.plan.attempts.len().saturating_sub(rank) }
     }
-
-    /// Has it written by the candidate of this rank: as it has to be, then, where that cannot be forced, in words.
-    async fn attempt(
-        &mut self,
-        acting: &Arc<Acting>,
-        rank: usize,
-        beside: &[(String, String)],
-        until: Instant,
-    ) {
-        let Some(attempt) = self.plan.attempts.get(rank) else { return };
-        let only = Plan { attempts: vec![attempt.clone()], routed: self.plan.routed.clone() };
-        let job = Arc::new(acting.job.again(only, Weight::Call, acting.told()));
-        let beside: Vec<_> = beside.iter().map(|(tool, text)| (tool.as_str(), text.as_str())).collect();
-        let (write, expected) = (&self.write, &self.expected);
-        let writing = Writing { acting, job: &job, attempt, write, expected, beside: &beside };
-        let began = Instant::now();
-        match tokio::time::timeout_at(until, writing.try_all(&mut self.usage)).await {
-            Ok(arguments) => self.arguments = arguments,
-            Err(_) => {
-                let waited = began.elapsed();
-                acting.end_writing(write.call, None, format!("not written within {} ms", millis(waited)));
-            }
-        }
-    }
 }
 
 /// The candidates that guards leave.
@@ -158,11 +143,11 @@ async fn plan(acting: &Acting, write: &Write<Way>) -> Plan {
 /// One attempt to have a call written.
 struct Writing<'a> {
     acting: &'a Arc<Acting>,
-    job: &'a Arc<Job>,
-    attempt: &'a Attempt,
+    job: Arc<Job>,
+    attempt: Attempt,
     write: &'a Write<Way>,
     expected: &'a Expected,
-    beside: &'a [(&'a str, &'a str)],
+    beside: Vec<(String, String)>,
 }
 
 /// What may help where an attempt came to nothing.
@@ -189,12 +174,40 @@ enum NoCall {
 
 // === impl Writing ===
 
-impl Writing<'_> {
-    /// The arguments, as far as this model can be made to write them.
-    async fn try_all(&self, usage: &mut Usage) -> Option<String> {
+impl<'a> Writing<'a> {
+    /// By the candidate of this rank, where there is one.
+    fn new(
+        acting: &'a Arc<Acting>,
+        open: &'a Open,
+        rank: usize,
+        beside: Vec<(String, String)>,
+    ) -> Option<Self> {
+        let attempt = open.plan.attempts.get(rank)?.clone();
+        let only = Plan { attempts: vec![attempt.clone()], routed: open.plan.routed.clone() };
+        let job = Arc::new(acting.job.again(only, Weight::Call, acting.told()));
+        Some(Self { acting, job, attempt, write: &open.write, expected: &open.expected, beside })
+    }
+
+    /// The arguments, if they are written in time, and what was spent on them. `before` is the lease of the exchange before
+    /// this one, whose answer is there; what is left in it is that of the last one here.
+    async fn within(&self, until: Instant, before: &mut Option<Lease>) -> (Option<String>, Usage) {
+        let mut usage = Usage::default();
+        let began = Instant::now();
+        let arguments = tokio::time::timeout_at(until, self.try_all(&mut usage, before)).await;
+        let arguments = arguments.unwrap_or_else(|_| {
+            let waited = millis(began.elapsed());
+            self.acting.end_writing(self.write.call, None, format!("not written within {waited} ms"));
+            None
+        });
+        (arguments, usage)
+    }
+
+    /// The arguments, as far as this model can be made to write them: as it has to be, then, where that cannot be forced, in
+    /// words.
+    async fn try_all(&self, usage: &mut Usage, before: &mut Option<Lease>) -> Option<String> {
         let (mut force, mut was_gone) = (Force::Required, false);
         loop {
-            match self.try_once(force, usage).await {
+            match self.try_once(force, usage, before).await {
                 Ok(arguments) => return Some(arguments),
                 Err(Again::Same) if !was_gone => was_gone = true,
                 Err(Again::Same | Again::InWords) if force == Force::Required => force = Force::Words,
@@ -205,7 +218,12 @@ impl Writing<'_> {
         }
     }
 
-    async fn try_once(&self, force: Force, usage: &mut Usage) -> Result<String, Again> {
+    async fn try_once(
+        &self,
+        force: Force,
+        usage: &mut Usage,
+        before: &mut Option<Lease>,
+    ) -> Result<String, Again> {
         let Self { acting, job, attempt, write, .. } = self;
         acting.begin_writing(write, job, attempt);
         let asked = Instant::now();
@@ -214,29 +232,24 @@ impl Writing<'_> {
             Ok(body) => Request::read(body).map_or(0, |request| request.estimated_tokens()),
             Err(failed) => return Err(self.failed(None, &failed)),
         };
-        let gateway = &job.account.gateway;
-        let lease = match gateway.residency.acquire(job.claim(attempt, prompt_tokens)).await {
+        let residency = &job.account.gateway.residency;
+        let claim = job.claim(attempt, prompt_tokens);
+        let granted = match before.take() {
+            Some(before) => residency.acquire_after(before, claim).await,
+            None => residency.acquire(claim).await,
+        };
+        let lease = match granted {
             Ok(lease) => lease,
-            Err(refused) => return Err(self.failed(None, &attempt::refused(refused))),
+            Err(refused) => return Err(self.failed(None, &failed::by_residency(refused))),
         };
         acting.note_writing(write.call, |writing| attempt::granted(&mut writing.attempt, &lease, asked));
         let begun = Instant::now();
-        let gathered = match self.exchange(lease, force).await {
+        let gathered = match self.exchange(lease, force, before).await {
             Ok(gathered) => gathered,
             Err(failed) => return Err(self.failed(Some(begun), &failed)),
         };
         *usage = usage.plus(gathered.usage);
-        match self.accept(&gathered) {
-            Ok(arguments) => {
-                acting.end_writing(write.call, Some(begun), "written".to_owned());
-                Ok(arguments)
-            }
-            Err((no_call, wrote)) => {
-                acting.end_writing(write.call, Some(begun), no_call.to_string());
-                acting.note_writing(write.call, |writing| writing.wrote = wrote.as_deref().map(beginning));
-                Err(if matches!(no_call, NoCall::Nothing) { Again::InWords } else { Again::Elsewhere })
-            }
-        }
+        self.accept(&gathered, begun)
     }
 
     fn failed(&self, begun: Option<Instant>, failed: &Failed) -> Again {
@@ -253,11 +266,12 @@ impl Writing<'_> {
     /// The request for the call, as this instance gets it.
     fn body(&self, instance: &str, force: Force) -> Result<Bytes, Failed> {
         let Self { job, attempt, write, beside, .. } = self;
+        let beside: Vec<_> = beside.iter().map(|(tool, text)| (tool.as_str(), text.as_str())).collect();
         let order = Order {
             tool: &write.name,
             said: &write.text,
             draft: &write.arguments,
-            beside,
+            beside: &beside,
             fixed: write.route.reroute.fixed.as_deref(),
             force,
         };
@@ -266,34 +280,65 @@ impl Writing<'_> {
         order::call(&composed.body.concat(), &order).map_err(|error| Failed::Next(refused(error)))
     }
 
-    /// Asks the model, and reads its answer to the end.
-    async fn exchange(&self, lease: Lease, force: Force) -> Result<Gathered, Failed> {
+    /// Asks the model, and reads its answer to the end. Where it was an answer, the lease stays `before` what comes next.
+    async fn exchange(
+        &self,
+        lease: Lease,
+        force: Force,
+        before: &mut Option<Lease>,
+    ) -> Result<Gathered, Failed> {
         let Self { job, attempt, .. } = self;
         let body = Pieces::whole(self.body(lease.instance().as_str(), force)?);
         let upstream = &job.account.gateway.upstream;
         let sent = upstream.chat(attempt.model.provider(), &job.headers, body).await;
         let answer = match sent {
             Ok(response) => read(response, job.account.settings.limits.hold_bytes_max).await,
-            Err(error) => Err(Broken::Unreachable(attempt::unreachable(&error))),
+            Err(error) => Err(Broken::Unreachable(failed::unreachable(&error))),
         };
         match answer {
-            Ok((gathered, watch)) => {
-                let checked = attempt::check_model(job, &lease, &watch);
-                lease.finish(if checked.is_ok() { End::answered(false) } else { End::Gone });
-                checked.map(|()| gathered)
-            }
+            Ok((gathered, watch)) => match attempt::check_model(job, &lease, &watch) {
+                Ok(()) => {
+                    *before = Some(lease);
+                    Ok(gathered)
+                }
+                Err(failed) => {
+                    lease.finish(End::Gone);
+                    Err(failed)
+                }
+            },
             Err(Broken::Unreachable(failed)) => {
                 lease.finish(End::Failed);
                 Err(failed)
             }
             Err(Broken::Refused(status, message)) => {
-                Err(attempt::upstream_failed(lease, status, fault::provider(status, &message)))
+                let (end, failed) = failed::by_provider(status, fault::provider(status, &message));
+                match end {
+                    End::Gone => lease.finish(End::Gone),
+                    _ => *before = Some(lease),
+                }
+                Err(failed)
+            }
+        }
+    }
+
+    /// Takes the arguments, if they are such a call, and says what came of it.
+    fn accept(&self, gathered: &Gathered, begun: Instant) -> Result<String, Again> {
+        let (acting, call) = (self.acting, self.write.call);
+        match self.read(gathered) {
+            Ok(arguments) => {
+                acting.end_writing(call, Some(begun), "written".to_owned());
+                Ok(arguments)
+            }
+            Err((no_call, wrote)) => {
+                acting.end_writing(call, Some(begun), no_call.to_string());
+                acting.note_writing(call, |writing| writing.wrote = wrote.as_deref().map(beginning));
+                Err(if matches!(no_call, NoCall::Nothing) { Again::InWords } else { Again::Elsewhere })
             }
         }
     }
 
     /// The arguments, if they are such a call; else why not, and what was written.
-    fn accept(&self, gathered: &Gathered) -> Result<String, (NoCall, Option<String>)> {
+    fn read(&self, gathered: &Gathered) -> Result<String, (NoCall, Option<String>)> {
         let tool = self.write.name.as_str();
         let called = gathered.calls.iter().find(|call| call.name == tool);
         let arguments = match (called, gathered.calls.first()) {

@@ -21,7 +21,7 @@ use super::actor::{Actor, Message, place_of};
 use super::claim::{Claim, Notice, Reason, Refused, Standing, Timings, Wish};
 use super::config::Config;
 use super::journal::Journal;
-use super::lease::{Lease, Note, Outbox};
+use super::lease::{End, Lease, Note, Outbox};
 use super::plan::{Planner, Ticket};
 use super::publish::Public;
 use super::record::Kept;
@@ -30,6 +30,7 @@ use super::tenancy::{Tenancy, Wanted};
 use crate::id::{ModelId, SessionKey, SkillName};
 use crate::model::Directory;
 use crate::provider::Provider;
+use crate::turn::verdict::Swap;
 
 /// The handle on the residency of all devices. Cheap to clone.
 #[derive(Clone)]
@@ -133,6 +134,33 @@ impl Residency {
             return Acquire(State::Entered(Some(lease)));
         }
         Acquire(State::Asked(Box::pin(self.clone().ask(claim))))
+    }
+
+    /// Asks for the lease after one whose exchange the model has answered, for more of the same work. The claim stands in line
+    /// before that one ends, so that nothing is put back in between for nobody's sake; it is not waited for with that one
+    /// in hand.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused.
+    pub async fn acquire_after(&self, before: Lease, claim: Claim) -> Result<Lease, Refused> {
+        let answered = End::answered(false);
+        if before.model() != &claim.model && claim.purpose.swap() != Swap::Wait {
+            // Who swaps only what is idle would find this one busy.
+            before.finish(answered);
+            return self.acquire(claim).await;
+        }
+        let mut next = self.acquire(claim);
+        let granted = tokio::select! {
+            biased;
+            granted = &mut next => Some(granted),
+            () = self.settled() => None,
+        };
+        before.finish(answered);
+        match granted {
+            Some(granted) => granted,
+            None => next.await,
+        }
     }
 
     /// The hot path: a lease by the gate alone, where the model is resident, in the baseline, with enough context and

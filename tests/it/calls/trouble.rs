@@ -114,7 +114,7 @@ async fn what_is_not_written_in_time_is_left_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_write_in_its_share_of_the_time_makes_way_for_the_next() {
     let rules = format!(
-        "[limits]\nreroute_timeout = \"6s\"\n[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\", fallbacks = [\"{VISION}\"] }}"
+        "[limits]\nreroute_timeout = \"10s\"\n[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\", fallbacks = [\"{VISION}\"] }}"
     );
     let world = World::configured(lmstudio(), &rules).await;
     world.lmstudio.faults([Fault::once(Kind::Hang).on(lmstudio_emulator::fault::Route::Chat).model(OTHER)]);
@@ -134,6 +134,28 @@ async fn calls_that_one_model_cannot_write_go_to_the_next_together() {
     let called = message(&answer);
     assert!(called.calls.iter().all(|(_, _, arguments)| *arguments == written_by(VISION)), "{answer:?}");
     assert_eq!((called.calls.len(), world.loads(OTHER), world.loads(VISION)), (2, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_forced_to_call_is_asked_in_words_and_then_the_next_by_one_swap_each() {
+    let world = editing(|it| it).await;
+    for stream in [true, false] {
+        let loads = || [GENERAL, OTHER, VISION].map(|model| world.loads(model));
+        let before = loads();
+        let body = r#"{"error":"`tool_choice` is not supported here"}"#.to_owned();
+        let fault = Fault::once(Kind::Answer { status: 400, body }).on(lmstudio_emulator::fault::Route::Chat);
+        world.lmstudio.faults([fault.model(OTHER)]);
+        let answer = world.ask("s", &calling("call edit", &["edit"], stream)).await;
+        assert_eq!(message(&answer).calls[0].2, written_by(VISION), "{answer:?}");
+        let (_, call) = only_call(&world, &answer).await;
+        let outcomes: Vec<_> = call.writings.iter().map(|it| it.attempt.outcome.as_ref()).collect();
+        assert!(outcomes[0].contains("not supported here"), "{outcomes:?}");
+        // Asked in words the emulator's models answer with text.
+        assert_eq!(outcomes[1..], ["it called nothing", "written"]);
+        world.resting_on(GENERAL).await;
+        // In between the first one was not put back.
+        assert_eq!(loads(), before.map(|count| count + 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

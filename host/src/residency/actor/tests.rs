@@ -218,6 +218,31 @@ async fn what_ended_before_is_known_when_the_owner_has_settled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_put_back_between_two_exchanges_of_one_work() {
+    let side = |swap| Purpose::SideCall { swap };
+    let fake = Fake::holding("a");
+    with(&fake, Config::default(), async |residency| {
+        residency.acquire(claim("a", Purpose::Plain)).await.unwrap().finish(DONE);
+        let mut lease = residency.acquire(claim("b", side(Swap::Wait))).await.unwrap();
+        assert_eq!(fake.calls(), ["unload a", "load b"]);
+        for _ in 0..8 {
+            lease = residency.acquire_after(lease, claim("b", side(Swap::Wait))).await.unwrap();
+        }
+        assert_eq!(fake.calls(), [""; 0]);
+        // Two fit in at once: who keeps others out lets go of the place as soon as the next claim stands in line.
+        let other = residency.acquire(claim("b", side(Swap::Wait))).await.unwrap();
+        lease = residency.acquire_after(lease, claim("b", side(Swap::Wait))).await.unwrap();
+        other.finish(DONE);
+        // For another model it is not in its own way.
+        lease = residency.acquire_after(lease, claim("a", side(Swap::IfIdle))).await.unwrap();
+        lease = residency.acquire_after(lease, claim("b", side(Swap::Wait))).await.unwrap();
+        assert_eq!(fake.calls(), ["unload b", "load a", "unload a", "load b"]);
+        lease.finish(DONE);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_claim_leaves_the_queue_and_a_dropped_lease_is_released() {
     let fake = Fake::holding("a");
     with(&fake, Config::default(), async |residency| {
