@@ -207,6 +207,7 @@ async fn calls_are_rewritten_and_withheld() {
             let alone = message(&answer);
             assert_eq!((alone.calls.len(), alone.finish.as_str()), (0, "stop"), "{alone:?}");
             assert!(alone.text.contains("The tool answered: The call was not made."), "{alone:?}");
+            assert!(alone.text.contains("\n\n"), "two rounds are two paragraphs: {alone:?}");
             let record = world.record(&answer).await;
             assert!(record.calls.iter().all(|call| call.outcome == "denied"), "{record:?}");
             assert_eq!(record.finish.as_deref(), Some("stop"));

@@ -104,6 +104,58 @@ async fn a_skill_keeps_what_it_is_granted() {
     assert_eq!(ask("count").await, "Ok(2.0) Ok([\"asked\", \"much\"])");
 }
 
+/// With `obeys`, which may keep much and read its conversations, and has time enough for it on any machine.
+async fn obeying() -> World {
+    let toml = "[skills.obeys]\ngrants = [\"kv=1GiB\", \"conversation\"]\n\
+        [limits.skills]\nhook_cpu = \"60s\"\nwall_clock = \"600s\"\nhost_calls_max = 10000\n";
+    World::with_skills(lmstudio(), toml, &[("obeys.wasm", guest("obeys"))]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skill_is_told_of_so_many_keys_at_once() {
+    let world = obeying().await;
+    let ask = async |text: &str| world.ask("s", &says(text)).await.text();
+    for (from, keys) in [(0, "Ok(500)"), (500, "Ok(1000)"), (1000, "Ok(1000)")] {
+        assert_eq!(ask(&format!("keep-from {from}")).await, "Ok(())");
+        assert_eq!(ask("keys 0").await, keys);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skill_reads_so_much_of_a_conversation() {
+    let world = obeying().await;
+    let ask = async |before: Vec<String>, order: &str| {
+        let said = before.into_iter().map(|text| ("assistant", text));
+        let messages: Vec<_> = said
+            .chain([("user", order.to_owned())])
+            .map(|(role, text)| serde_json::json!({"role": role, "content": text}))
+            .collect();
+        let answer = world.ask("s", &serde_json::json!({"model": "auto", "messages": messages})).await;
+        assert_eq!(answer.header("x-pointsman-skill"), "obeys", "{answer:?}");
+        answer.text()
+    };
+    let (kib, mib) = (1024, 1024 * 1024);
+    let long = |bytes: usize, count: usize| vec!["x".repeat(bytes); count];
+    let many = |count: usize| vec!["hello".to_owned(); count];
+    for (before, order, said) in [
+        // Messages at once: with the order itself, the last of them.
+        (many(999), "read 5000", "Ok((1000, 9))"),
+        (many(1000), "read 5000", "Ok((1000, 5))"),
+        // Bytes of one.
+        (long(256 * kib, 1), "read 10", "Ok((2, 262144))"),
+        (long(256 * kib + 1, 1), "read 10", "Ok((2, 262144))"),
+        // Bytes of all.
+        (long(256 * kib, 3), "read 10", "Ok((4, 262144))"),
+        (long(256 * kib, 4), "read 10", "Ok((4, 262144))"),
+        (long(mib + 1, 1), "read-body 0", "Err(\"limit\")"),
+    ] {
+        assert_eq!(ask(before, order).await, said);
+    }
+    let body = ask(long(mib - 200, 1), "read-body 0").await;
+    let bytes = body.trim_start_matches("Ok(").trim_end_matches(')').parse::<usize>().unwrap();
+    assert!((mib - 200..=mib).contains(&bytes), "{body}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_in_the_folder_is_used_when_it_is_whole() {
     let world = World::configured(lmstudio(), "").await;

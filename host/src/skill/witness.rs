@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -39,8 +40,12 @@ pub(super) struct Witnessed {
     to_compare: mpsc::Receiver<Arc<Decided>>,
 }
 
-/// Turns that wait to be recorded: that takes a millisecond.
-const TO_RECORD_MAX: usize = 32;
+/// Turns that wait to be recorded: as many as people's agents ask at a time.
+const TO_RECORD_MAX: usize = 64;
+
+/// Time from one recorded turn to the next. People ask less often; of a flood so few a second are recorded that it costs
+/// the gateway next to nothing, and that it does not push all other turns out of what is kept within the second.
+const RECORD_EVERY: Duration = Duration::from_millis(20);
 
 /// Turns that wait to be compared: a candidate may take seconds, and each may hold its request's body.
 const TO_COMPARE_MAX: usize = 4;
@@ -65,6 +70,19 @@ impl Witness {
     pub(super) fn archive(&self) -> Option<&Arc<dyn Archive>> {
         self.archive.get().filter(|archive| archive.is_on())
     }
+
+    /// A place for a turn that is to be recorded, unless too many wait.
+    fn place_to_record(&self) -> Option<mpsc::Permit<'_, Arc<Decided>>> {
+        let place = self.to_record.try_reserve().ok();
+        if place.is_none() {
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            // The first, then ever fewer: a flood must not fill the log.
+            if lost.is_power_of_two() {
+                tracing::info!("turns come faster than they are recorded; {lost} are left out");
+            }
+        }
+        place
+    }
 }
 
 // === impl Skills ===
@@ -85,8 +103,8 @@ impl Skills {
     /// The skills have decided a turn. Costs next to nothing where nobody looks on, and never waits.
     pub fn decided(&self, inquiry: &Inquiry, outcome: &Outcome) {
         let shadows = self.witness.shadows.load();
-        let is_recorded = self.witness.archive().is_some();
-        if !is_recorded && shadows.is_empty() {
+        let to_record = self.witness.archive().and_then(|_| self.witness.place_to_record());
+        if to_record.is_none() && shadows.is_empty() {
             return;
         }
         let reads = |skill: &Active| skill.identity.rights.allow(Capability::Conversation);
@@ -97,12 +115,8 @@ impl Skills {
         if !shadows.is_empty() && self.witness.to_compare.try_send(decided.clone()).is_err() {
             shadows.values().for_each(|shadow| shadow.skip());
         }
-        if is_recorded && self.witness.to_record.try_send(decided).is_err() {
-            let lost = self.witness.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            // The first, then ever fewer: a slow disk must not fill the log.
-            if lost.is_power_of_two() {
-                tracing::warn!("turns are recorded too slowly; {lost} are left out");
-            }
+        if let Some(to_record) = to_record {
+            to_record.send(decided);
         }
     }
 
@@ -135,6 +149,8 @@ impl Witnessed {
                 if let Some(archive) = skills.witness.archive() {
                     archive.keep(Recorded::of(&decided.inquiry, &decided.outcome));
                 }
+                drop((skills, decided));
+                tokio::time::sleep(RECORD_EVERY).await;
             }
         };
         let comparing = async {

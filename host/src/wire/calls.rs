@@ -13,6 +13,9 @@ use bytes::Bytes;
 
 use super::answer::Usage;
 
+/// What stands between two things that a message says one after the other.
+pub const PARAGRAPH: &str = "\n\n";
+
 /// What an event says, one part after another. What stands beside these (names, times, unknown members) belongs to the
 /// event and goes with whatever part of it leaves first.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,6 +121,13 @@ pub trait Dialect: Debug + Send {
 
     /// Tells the text that an event says to the user, and in which choice; a choice that it only mentions says "".
     fn said(&self, raw: &Bytes, tell: &mut dyn FnMut(u32, &str));
+
+    /// The event says a text to the user.
+    fn speaks(&self, raw: &Bytes) -> bool {
+        let mut speaks = false;
+        self.said(raw, &mut |_, text| speaks |= !text.is_empty());
+        speaks
+    }
 
     /// The event as it leaves when nothing in it changes: the same bytes, unless it goes on with an earlier message.
     fn pass(&self, raw: &Bytes) -> Bytes;

@@ -44,7 +44,20 @@ fn told<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     format!("{:?}", result.map_err(|error| error.code))
 }
 
-fn obey(verb: &str, count: usize) -> Option<String> {
+/// Keys that are written in one call.
+const KEYS: usize = 500;
+
+fn keep_many(from: usize) -> Result<(), Error> {
+    (from..from + KEYS).try_for_each(|number| kv::set(&format!("{number:05}"), b"1"))
+}
+
+/// How many messages are read, and the bytes of the longest.
+fn read(request: &str, limit: u32) -> Result<(usize, usize), Error> {
+    let messages = conversation::messages(request, 0, limit)?;
+    Ok((messages.len(), messages.iter().map(|it| it.text.len()).max().unwrap_or_default()))
+}
+
+fn obey(verb: &str, count: usize, request: &str) -> Option<String> {
     Some(match verb {
         "answer" => "x".repeat(count),
         "call" => (0..count).fold(0.0, |_, _| clock::now()).to_string(),
@@ -67,6 +80,10 @@ fn obey(verb: &str, count: usize) -> Option<String> {
         "embed" => told(embed(count, 1)),
         "embed-bytes" => told(embed(1, count)),
         "keep" => told(kv::set("key", &vec![0; count])),
+        "keep-from" => told(keep_many(count)),
+        "keys" => told(kv::keys("").map(|keys| keys.len())),
+        "read" => told(read(request, count as u32)),
+        "read-body" => told(conversation::body(request).map(|body| body.len())),
         "keep-under" => told(kv::set(&"k".repeat(count), b"value")),
         _ => return None,
     })
@@ -91,7 +108,7 @@ impl RequestHook for Component {
     fn on_request(turn: Turn) -> Result<Verdict, Error> {
         let order = turn.user_text.split_once(' ');
         let order = order.and_then(|(verb, count)| Some((verb, count.parse().ok()?)));
-        Ok(order.and_then(|(verb, count)| obey(verb, count)).map_or(Verdict::Pass, Verdict::Reply))
+        Ok(order.and_then(|(verb, count)| obey(verb, count, &turn.request_id)).map_or(Verdict::Pass, Verdict::Reply))
     }
 }
 

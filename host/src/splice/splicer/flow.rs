@@ -8,7 +8,7 @@ use super::choice::Choice;
 use super::said::Said;
 use super::{Action, Ask, CALLS_MAX, CallNumber, GoOn, Leaving, Phase, Piece, ROUNDS_MAX, Splicer, Write};
 use crate::wire::answer::Usage;
-use crate::wire::calls::{Cut, Delta, How, Identity, Part};
+use crate::wire::calls::{Cut, Delta, How, Identity, PARAGRAPH, Part};
 
 impl<R> Splicer<R> {
     /// Takes an event apart.
@@ -26,6 +26,7 @@ impl<R> Splicer<R> {
         } else if parts.iter().any(|part| matches!(part, Part::Said { .. })) {
             self.said.keep(raw.clone(), &*self.dialect);
         }
+        self.begin_paragraph(&parts, raw);
         let of = parts.len();
         if of == 0 {
             let piece = Piece { frame: self.frames, part: 0, of, raw: raw.clone() };
@@ -34,6 +35,16 @@ impl<R> Splicer<R> {
         for (part, meaning) in parts.into_iter().enumerate() {
             let piece = Piece { frame: self.frames, part, of, raw: raw.clone() };
             self.part(meaning, piece);
+        }
+    }
+
+    /// What the model says after it was told of its calls is a paragraph of its own.
+    fn begin_paragraph(&mut self, parts: &[Part], raw: &Bytes) {
+        let Some(part) = parts.iter().position(|part| matches!(part, Part::Said { .. })) else { return };
+        if self.owes_paragraph && self.dialect.speaks(raw) {
+            self.owes_paragraph = false;
+            let piece = Piece { frame: self.frames, part, of: parts.len(), raw: raw.clone() };
+            self.leaving.push(Leaving { piece, how: How::Say(PARAGRAPH.to_owned()) });
         }
     }
 
@@ -180,6 +191,8 @@ impl<R> Splicer<R> {
         }
         self.earlier = self.calls();
         self.choices.clear();
+        let spoke = self.said.is_anything(&*self.dialect);
+        self.owes_paragraph = self.is_streamed && (self.owes_paragraph || spoke);
         self.said = Said::default();
         self.leaving.clear();
         self.round += 1;
@@ -195,7 +208,9 @@ impl<R> Splicer<R> {
         for (number, choice) in &mut self.choices {
             let before = self.leaving.len();
             choice.leave(may_go_on, &self.call_ids, &mut self.leaving);
-            set_off(self.leaving.iter_mut().skip(before), || self.said.text(*number, &*self.dialect));
+            let (said, dialect) = (&mut self.said, &*self.dialect);
+            let is_more = || self.owes_paragraph || !said.text(*number, dialect).is_empty();
+            set_off(self.leaving.iter_mut().skip(before), is_more);
         }
         self.leave_tail();
     }
@@ -207,7 +222,9 @@ impl<R> Splicer<R> {
             let before = self.leaving.len();
             choice.leave(false, &self.call_ids, &mut self.leaving);
             choice.explain_at_last(&mut self.leaving);
-            set_off(self.leaving.iter_mut().skip(before), || self.said.text(*number, &*self.dialect));
+            let (said, dialect) = (&mut self.said, &*self.dialect);
+            let is_more = || self.owes_paragraph || !said.text(*number, dialect).is_empty();
+            set_off(self.leaving.iter_mut().skip(before), is_more);
         }
         self.leave_tail();
     }
@@ -272,12 +289,12 @@ impl<R> Splicer<R> {
 }
 
 /// Where the model has said something, what is said after it begins a paragraph.
-fn set_off<'l>(leaving: impl Iterator<Item = &'l mut Leaving>, mut said: impl FnMut() -> String) {
+fn set_off<'l>(leaving: impl Iterator<Item = &'l mut Leaving>, mut is_more: impl FnMut() -> bool) {
     for leaving in leaving {
         if let How::Say(text) = &mut leaving.how
-            && !said().is_empty()
+            && is_more()
         {
-            text.insert_str(0, "\n\n");
+            text.insert_str(0, PARAGRAPH);
         }
     }
 }

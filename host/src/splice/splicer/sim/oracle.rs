@@ -57,7 +57,7 @@ pub(super) fn check(script: &Script, play: &Play<'_>) {
         assert_eq!(last, last_round(play, script, &records, false), "another number of rounds");
     }
     assert!(client.is_done, "there is no terminator");
-    let earlier: String = script.rounds[..last].iter().map(|round| round.choices[0].text.as_str()).collect();
+    let earlier = earlier(script, last);
     for (number, choice) in script.rounds[last].choices.iter().enumerate() {
         let at = u64::try_from(number).unwrap();
         let expected = Expected::new(play, &records, choice, false);
@@ -66,13 +66,25 @@ pub(super) fn check(script: &Script, play: &Play<'_>) {
         if play.overflowed() {
             expected.reasons.iter().for_each(|reason| assert!(client.text(at).contains(reason)));
         } else {
-            assert_eq!(client.text(at), format!("{earlier}{}{}", choice.text, expected.said(choice)));
+            assert_eq!(client.text(at), message(&earlier, choice, &expected));
         }
         if let Some(message) = client.messages.get(&at) {
             assert_eq!(message["role"], "assistant");
         }
     }
     assert_eq!(client.usage.unwrap_or_default(), usage(script, last, &records));
+}
+
+/// What was said in the rounds before the last.
+fn earlier(script: &Script, last: usize) -> Vec<&str> {
+    script.rounds[..last].iter().map(|round| round.choices[0].text.as_str()).collect()
+}
+
+/// All that is said in a choice: each round is a paragraph.
+fn message(earlier: &[&str], choice: &Choice, expected: &Expected) -> String {
+    let own = format!("{}{}", choice.text, expected.said(choice));
+    let all = earlier.iter().copied().chain([own.as_str()]);
+    all.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// What the answer has cost.
@@ -184,11 +196,7 @@ pub(super) fn check_body(script: &Script, play: &Play<'_>) {
         let is_silent = choice.finish.is_empty();
         let finish = if is_silent { text(&found["finish_reason"]) } else { expected.finish.clone() };
         assert_eq!(text(&found["finish_reason"]), finish);
-        let texts = script.rounds[..last].iter().map(|round| round.choices[0].text.as_str());
-        let earlier: String =
-            texts.filter(|text| !text.is_empty()).map(|text| format!("{text}\n\n")).collect();
-        let said = format!("{earlier}{}{}", choice.text, expected.said(choice));
-        assert_eq!(text(&found["message"]["content"]), said);
+        assert_eq!(text(&found["message"]["content"]), message(&earlier(script, last), choice, &expected));
     }
     assert_eq!(body["usage"], usage(script, last, &records));
     let is_same = records.iter().all(|record| is_own(&record.fate)) && last == 0;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Kind, Object, Spot};
-use crate::wire::calls::{Cut, Dialect, How, Part};
+use crate::wire::calls::{Cut, Dialect, How, PARAGRAPH, Part};
 
 /// The dialect of an answer that is not streamed.
 #[derive(Debug, Default)]
@@ -57,10 +57,7 @@ impl Dialect for Body {
     fn go_on(&mut self, raw: &Bytes) {
         let mut text = String::new();
         self.said(raw, &mut |_, more| text.push_str(more));
-        if !text.is_empty() {
-            self.earlier.push_str(&text);
-            self.earlier.push_str("\n\n");
-        }
+        self.earlier = paragraphs(&self.earlier, &text);
     }
 }
 
@@ -73,7 +70,7 @@ impl Body {
         let choice = body.get_mut("choices").and_then(|choices| choices.get_mut(0));
         let message = choice.and_then(|choice| choice.get_mut("message")).and_then(Value::as_object_mut);
         if let Some(message) = message {
-            say(message, |own| format!("{}{own}", self.earlier));
+            say(message, |own| paragraphs(&self.earlier, own));
         }
     }
 }
@@ -110,6 +107,11 @@ fn rewrite(choice: &mut Object, parts: &[(Part, Spot)], cuts: &[(Spot, &Cut)]) {
             choice.insert("finish_reason".to_owned(), json!(reason));
         }
     }
+}
+
+fn paragraphs(one: &str, other: &str) -> String {
+    let between = if one.is_empty() || other.is_empty() { "" } else { PARAGRAPH };
+    [one, between, other].concat()
 }
 
 /// Rewrites what a message says.
