@@ -108,7 +108,9 @@ impl RequestHook for Component {
     fn on_request(turn: Turn) -> Result<Verdict, Error> {
         let order = turn.user_text.split_once(' ');
         let order = order.and_then(|(verb, count)| Some((verb, count.parse().ok()?)));
-        Ok(order.and_then(|(verb, count)| obey(verb, count, &turn.request_id)).map_or(Verdict::Pass, Verdict::Reply))
+        Ok(order
+            .and_then(|(verb, count)| obey(verb, count, &turn.request_id))
+            .map_or(Verdict::Pass, Verdict::Reply))
     }
 }
 
