@@ -219,7 +219,7 @@ pub struct Recording {
     /// What skills were shown of each turn is kept on disk, the user's words among it; true unless written. Switched off,
     /// what was kept is removed.
     pub enabled: Option<bool>,
-    /// Turns that are kept; 1000 unless written.
+    /// Turns that are kept; 1000 unless written. Where more than 50 a second come, some are left out.
     pub turns_max: Option<NonZeroUsize>,
     /// Their size together, as "32MiB", which it is unless written; at most 128 MiB.
     pub bytes_max: Option<Size>,

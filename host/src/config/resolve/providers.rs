@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use http::{HeaderValue, Uri};
 
 use super::Problems;
-use crate::config::Provider;
+use crate::config::{Mode, Provider};
 use crate::config::env::{self, Env};
 use crate::config::file::{self, File};
 use crate::provider::{Locality, ServerKind, lmstudio, openai};
@@ -34,7 +34,25 @@ pub(super) fn providers(file: &File, env: &Env, problems: &mut Problems) -> BTre
     let written = if file.providers.is_empty() { unwritten() } else { file.providers.clone() };
     // The variable that other programs share names one server: the only one, unless its address is written.
     let shared = env.openai_api_base.as_deref().filter(|_| written.len() == 1);
-    written.iter().map(|(name, it)| (name.clone(), provider(name, it, shared, env, problems))).collect()
+    let one = |(name, it): (&String, &file::Provider)| (name.clone(), provider(name, it, shared, env, problems));
+    let providers: BTreeMap<String, Provider> = written.iter().map(one).collect();
+    no_server_twice(&providers, problems);
+    providers
+}
+
+/// A server whose memory the gateway looks after has one name: under two, each would put away what the other has loaded.
+fn no_server_twice(providers: &BTreeMap<String, Provider>, problems: &mut Problems) {
+    let is_looked_after = |it: &Provider| {
+        let may_be = it.kind.map_or(is_local(&it.url), |kind| kind != ServerKind::OpenAi);
+        may_be && it.mode != Mode::Provider && !it.url.is_empty()
+    };
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, provider) in providers.iter().filter(|(_, it)| is_looked_after(it)) {
+        if let Some(other) = names.insert(&provider.url, name) {
+            let message = format!("it is the server of `{other}`, too: one server has one name, take one out");
+            problems.add(&format!("providers.{name}.url"), message);
+        }
+    }
 }
 
 /// One server; `shared` is the address that it has where none is written.
@@ -168,7 +186,7 @@ impl From<file::Kind> for ServerKind {
 mod tests {
     use super::*;
     use crate::config::resolve::resolve;
-    use crate::config::{Mode, Overrides, Secret};
+    use crate::config::{Overrides, Secret};
 
     fn read(text: &str, env: &Env) -> BTreeMap<String, Provider> {
         let file: File = toml::from_str(text).unwrap();
@@ -245,6 +263,27 @@ mod tests {
             let problems = resolve(file, &Env::default(), &Overrides::default(), None).unwrap_err();
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert_eq!(problems[0].key.as_deref(), Some("providers.mine.url"));
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_looked_after_has_one_name() {
+        let problems = |text: &str| {
+            let file: File = toml::from_str(text).unwrap();
+            resolve(file, &Env::default(), &Overrides::default(), None).err().unwrap_or_default()
+        };
+        let two = |one: &str, other: &str| format!("[providers.a]\n{one}\n[providers.b]\n{other}");
+        let (url, other) = ("url = \"http://127.0.0.1:1234/v1/\"", "url = \"http://127.0.0.1:1235\"");
+        for text in [two(url, "kind = \"lmstudio\""), two(url, url)] {
+            let found = problems(&text);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].key.as_deref(), Some("providers.b.url"));
+            assert!(found[0].message.contains("the server of `a`"), "{found:?}");
+        }
+        let itself = format!("{url}\nresidency = \"provider\"");
+        let account = "kind = \"openai\"\nurl = \"https://api.example.com/v1\"";
+        for text in [two(url, other), two(&itself, url), two(account, account)] {
+            assert_eq!(problems(&text), []);
         }
     }
 
