@@ -27,6 +27,7 @@ mod load;
 mod loader;
 mod manage;
 mod manifest;
+mod pace;
 mod pool;
 mod recorded;
 mod replay;

@@ -104,12 +104,13 @@ impl Account {
     pub(super) fn begin(&self, attempt: &Attempt, sent: &'static str) {
         let mut state = self.state();
         let model = attempt.model.shared();
+        let trying = Some((attempt.model.clone(), attempt.candidate));
         // Where it goes on with its own answer, it did not fall back once more.
-        let is_another = state.record.attempts.last().is_some_and(|last| last.model != model);
+        let is_another = !state.record.attempts.is_empty() && state.trying != trying;
         if state.routed.is_some() && attempt.candidate.is_none() && is_another {
             state.record.notes.push(format!("fell back to {model}"));
         }
-        state.trying = Some((attempt.model.clone(), attempt.candidate));
+        state.trying = trying;
         state.record.attempts.push(telemetry::Attempt { model, sent: sent.into(), ..Default::default() });
     }
 

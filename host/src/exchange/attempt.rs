@@ -192,8 +192,7 @@ async fn exchange(job: &Arc<Job>, attempt: &Attempt, lease: Lease, body: Compose
     let response = match sent {
         Ok(response) => response,
         Err(error) => {
-            lease.finish(End::Failed);
-            return Err(failed::unreachable(&error));
+            return Err(ended(lease, failed::unreachable(&error)));
         }
     };
     let streamed = job.request.stream && is_event_stream(response.headers());
@@ -214,10 +213,10 @@ async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<
     let body = match Limited::new(body, job.account.settings.limits.answer_bytes_max).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) => {
-            lease.finish(End::Failed);
             let what = if error.is::<LengthLimitError>() { "answer is too long" } else { "connection broke" };
             let message = format!("the provider's {what}: {error}");
-            return Err(Failed::Next(Error::new(Fault::Provider, 502, "provider_error", message)));
+            let error = Error::new(Fault::Provider, 502, "provider_error", message);
+            return Err(ended(lease, Failed::Next(error)));
         }
     };
     let mut watch = Watch::default();
@@ -230,11 +229,10 @@ async fn whole(job: &Job, lease: Lease, response: Response<Incoming>) -> Result<
     if let Some((status, message)) = failure {
         let mut error = fault::provider(status, &message);
         error.retry_after = fault::retry_after(&head.headers).or(error.retry_after);
-        return Err(upstream_failed(lease, status, error));
+        return Err(ended(lease, failed::by_provider(status, error)));
     }
     if let Err(failed) = check_model(job, &lease, &watch) {
-        lease.finish(End::Gone);
-        return Err(failed);
+        return Err(ended(lease, failed));
     }
     note_served(job, &lease);
     lease.finish(End::answered(watch.tool_calls));
@@ -262,13 +260,13 @@ async fn stream(
         };
         let chunk = match upstream.frame().await {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(error)) => return Err(ended(lease, End::Failed, broke(error.to_string()))),
-            None => return Err(ended(lease, End::Failed, broke("the provider closed it".to_owned()))),
+            Some(Err(error)) => return Err(ended(lease, broke(error.to_string()))),
+            None => return Err(ended(lease, broke("the provider closed it".to_owned()))),
         };
         let whole = decoder.feed(chunk, &mut frames);
         let whole = match whole {
             Ok(whole) => whole,
-            Err(error) => return Err(ended(lease, End::Failed, broke(error.to_string()))),
+            Err(error) => return Err(ended(lease, broke(error.to_string()))),
         };
         let (mut says_something, mut is_done) = (false, false);
         for frame in frames.drain(..) {
@@ -277,7 +275,7 @@ async fn stream(
                 Seen::Delta => says_something = true,
                 Seen::Done => is_done = true,
                 Seen::Error(message) => {
-                    return Err(upstream_failed(lease, 502, fault::provider(502, &message)));
+                    return Err(ended(lease, failed::by_provider(502, fault::provider(502, &message))));
                 }
             }
         }
@@ -289,8 +287,7 @@ async fn stream(
         }
     };
     if let Err(failed) = check_model(job, &lease, &watch) {
-        lease.finish(End::Gone);
-        return Err(failed);
+        return Err(ended(lease, failed));
     }
     note_served(job, &lease);
     let first_token = Instant::now();
@@ -304,14 +301,10 @@ async fn stream(
     })
 }
 
-fn ended(lease: Lease, end: End, failed: Failed) -> Failed {
-    lease.finish(end);
+/// The exchange came to this.
+fn ended(lease: Lease, failed: Failed) -> Failed {
+    lease.finish(failed.end());
     failed
-}
-
-fn upstream_failed(lease: Lease, status: u16, error: Error) -> Failed {
-    let (end, failed) = failed::by_provider(status, error);
-    ended(lease, end, failed)
 }
 
 fn note_served(job: &Job, lease: &Lease) {

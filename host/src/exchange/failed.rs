@@ -21,14 +21,14 @@ pub(super) enum Failed {
     Stop(Error),
 }
 
-/// What a provider's refusal means, for who asked and for the lease: its texts and statuses say whether another try can help.
-pub(super) fn by_provider(status: u16, error: Error) -> (End, Failed) {
+/// What a provider's refusal means: its texts and statuses say whether another try can help.
+pub(super) fn by_provider(status: u16, error: Error) -> Failed {
     match fault::class(&error.message) {
-        Class::Gone => (End::Gone, Failed::Gone(error)),
-        Class::ContextOverflow => (End::Failed, Failed::Stop(error)),
-        Class::Other if matches!(status, 408 | 429 | 500..) => (End::Failed, Failed::Again(error)),
-        Class::Other if matches!(status, 401 | 403) => (End::Failed, Failed::Next(error)),
-        Class::Other => (End::Failed, Failed::Stop(error)),
+        Class::Gone => Failed::Gone(error),
+        Class::ContextOverflow => Failed::Stop(error),
+        Class::Other if matches!(status, 408 | 429 | 500..) => Failed::Again(error),
+        Class::Other if matches!(status, 401 | 403) => Failed::Next(error),
+        Class::Other => Failed::Stop(error),
     }
 }
 
@@ -71,6 +71,11 @@ pub(super) fn by_residency(refused: Refused) -> Failed {
 // === impl Failed ===
 
 impl Failed {
+    /// How the exchange ended that came to this.
+    pub(super) fn end(&self) -> End {
+        if matches!(self, Self::Gone(_)) { End::Gone } else { End::Failed }
+    }
+
     /// What the client is told of it if nothing else helps.
     pub(super) fn error(&self) -> &Error {
         match self {

@@ -1,6 +1,6 @@
 //! Tool calls written by other models: one exchange each, beside the request that they belong to and after its model's
-//! lease has ended, so that nobody waits for a model while holding one. Between two of them a lease is kept until the next
-//! claim stands in line: nothing is put back for the moment in between.
+//! lease has ended, so that nobody waits for a model while holding one. A lease of theirs ends with the claim that comes
+//! after it, and with it alone: nothing is put back for the moment in between.
 //!
 //! Calls go to the first candidate of their routes together, then those that are not written to the next: calls for one model
 //! are written one after another, those for models in memory first, one swap each. What is written counts only if it is a
@@ -43,7 +43,7 @@ pub(super) async fn all(acting: &Arc<Acting>, writes: Vec<Write<Way>>) -> Vec<Wr
         open.push(Open::new(acting, write).await);
     }
     let ranks = open.iter().map(|open| open.plan.attempts.len()).max().unwrap_or_default();
-    let mut before = None;
+    let mut lease = None;
     for rank in 0..ranks {
         for place in turns(acting, &open, rank) {
             let left: usize = open.iter().map(|open| open.attempts_left(rank)).sum();
@@ -51,16 +51,16 @@ pub(super) async fn all(acting: &Arc<Acting>, writes: Vec<Write<Way>>) -> Vec<Wr
             let share =
                 deadline.saturating_duration_since(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
             let beside = beside(&open, place);
-            let Some(open) = open.get_mut(place) else { continue };
-            if let Some(writing) = Writing::new(acting, open, rank, beside) {
-                let (arguments, spent) = writing.within(now + share, &mut before).await;
-                open.arguments = arguments;
-                open.usage = open.usage.plus(spent);
+            let Some(call) = open.get_mut(place) else { continue };
+            if let Some(writing) = Writing::new(acting, call, rank, beside) {
+                let (arguments, spent) = writing.within(now + share, &mut lease).await;
+                call.arguments = arguments;
+                call.usage = call.usage.plus(spent);
             }
         }
     }
-    if let Some(before) = before {
-        before.finish(End::answered(false));
+    if let Some(lease) = lease {
+        lease.finish(End::answered(false));
     }
     open.into_iter()
         .map(|Open { write, arguments, usage, .. }| Written { call: write.call, arguments, usage })
@@ -188,12 +188,12 @@ impl<'a> Writing<'a> {
         Some(Self { acting, job, attempt, write: &open.write, expected: &open.expected, beside })
     }
 
-    /// The arguments, if they are written in time, and what was spent on them. `before` is the lease of the exchange before
-    /// this one, whose answer is there; what is left in it is that of the last one here.
-    async fn within(&self, until: Instant, before: &mut Option<Lease>) -> (Option<String>, Usage) {
+    /// The arguments, if they are written in time, and what was spent on them. `lease` is that of the exchange before, which
+    /// is over; then of the last one here, whatever became of it: it ends with the next claim.
+    async fn within(&self, until: Instant, lease: &mut Option<Lease>) -> (Option<String>, Usage) {
         let mut usage = Usage::default();
         let began = Instant::now();
-        let arguments = tokio::time::timeout_at(until, self.try_all(&mut usage, before)).await;
+        let arguments = tokio::time::timeout_at(until, self.try_all(&mut usage, lease)).await;
         let arguments = arguments.unwrap_or_else(|_| {
             let waited = millis(began.elapsed());
             self.acting.end_writing(self.write.call, None, format!("not written within {waited} ms"));
@@ -204,17 +204,19 @@ impl<'a> Writing<'a> {
 
     /// The arguments, as far as this model can be made to write them: as it has to be, then, where that cannot be forced, in
     /// words.
-    async fn try_all(&self, usage: &mut Usage, before: &mut Option<Lease>) -> Option<String> {
+    async fn try_all(&self, usage: &mut Usage, lease: &mut Option<Lease>) -> Option<String> {
         let (mut force, mut was_gone) = (Force::Required, false);
         loop {
-            match self.try_once(force, usage, before).await {
+            match self.try_once(force, usage, lease).await {
                 Ok(arguments) => return Some(arguments),
                 Err(Again::Same) if !was_gone => was_gone = true,
                 Err(Again::Same | Again::InWords) if force == Force::Required => force = Force::Words,
                 Err(_) => return None,
             }
-            // Until the owner has seen the last try's end, the gate of an instance that is gone may still be open.
-            self.job.account.gateway.residency.settled().await;
+            if lease.is_none() {
+                // Until the owner has seen the last try's end, the gate of an instance that is gone may still be open.
+                self.job.account.gateway.residency.settled().await;
+            }
         }
     }
 
@@ -222,7 +224,7 @@ impl<'a> Writing<'a> {
         &self,
         force: Force,
         usage: &mut Usage,
-        before: &mut Option<Lease>,
+        lease: &mut Option<Lease>,
     ) -> Result<String, Again> {
         let Self { acting, job, attempt, write, .. } = self;
         acting.begin_writing(write, job, attempt);
@@ -234,22 +236,28 @@ impl<'a> Writing<'a> {
         };
         let residency = &job.account.gateway.residency;
         let claim = job.claim(attempt, prompt_tokens);
-        let granted = match before.take() {
+        let granted = match lease.take() {
             Some(before) => residency.acquire_after(before, claim).await,
             None => residency.acquire(claim).await,
         };
-        let lease = match granted {
-            Ok(lease) => lease,
+        let granted = match granted {
+            Ok(granted) => lease.insert(granted),
             Err(refused) => return Err(self.failed(None, &failed::by_residency(refused))),
         };
-        acting.note_writing(write.call, |writing| attempt::granted(&mut writing.attempt, &lease, asked));
+        acting.note_writing(write.call, |writing| attempt::granted(&mut writing.attempt, granted, asked));
         let begun = Instant::now();
-        let gathered = match self.exchange(lease, force, before).await {
-            Ok(gathered) => gathered,
-            Err(failed) => return Err(self.failed(Some(begun), &failed)),
-        };
-        *usage = usage.plus(gathered.usage);
-        self.accept(&gathered, begun)
+        match self.exchange(granted, force).await {
+            Ok(gathered) => {
+                *usage = usage.plus(gathered.usage);
+                self.accept(&gathered, begun)
+            }
+            Err(failed) => {
+                if let Some(gone) = lease.take_if(|_| failed.end() == End::Gone) {
+                    gone.finish(End::Gone);
+                }
+                Err(self.failed(Some(begun), &failed))
+            }
+        }
     }
 
     fn failed(&self, begun: Option<Instant>, failed: &Failed) -> Again {
@@ -280,45 +288,16 @@ impl<'a> Writing<'a> {
         order::call(&composed.body.concat(), &order).map_err(|error| Failed::Next(refused(error)))
     }
 
-    /// Asks the model, and reads its answer to the end. Where it was an answer, the lease stays `before` what comes next.
-    async fn exchange(
-        &self,
-        lease: Lease,
-        force: Force,
-        before: &mut Option<Lease>,
-    ) -> Result<Gathered, Failed> {
+    /// Asks the model, and reads its answer to the end.
+    async fn exchange(&self, lease: &Lease, force: Force) -> Result<Gathered, Failed> {
         let Self { job, attempt, .. } = self;
         let body = Pieces::whole(self.body(lease.instance().as_str(), force)?);
         let upstream = &job.account.gateway.upstream;
         let sent = upstream.chat(attempt.model.provider(), &job.headers, body).await;
-        let answer = match sent {
-            Ok(response) => read(response, job.account.settings.limits.hold_bytes_max).await,
-            Err(error) => Err(Broken::Unreachable(failed::unreachable(&error))),
-        };
-        match answer {
-            Ok((gathered, watch)) => match attempt::check_model(job, &lease, &watch) {
-                Ok(()) => {
-                    *before = Some(lease);
-                    Ok(gathered)
-                }
-                Err(failed) => {
-                    lease.finish(End::Gone);
-                    Err(failed)
-                }
-            },
-            Err(Broken::Unreachable(failed)) => {
-                lease.finish(End::Failed);
-                Err(failed)
-            }
-            Err(Broken::Refused(status, message)) => {
-                let (end, failed) = failed::by_provider(status, fault::provider(status, &message));
-                match end {
-                    End::Gone => lease.finish(End::Gone),
-                    _ => *before = Some(lease),
-                }
-                Err(failed)
-            }
-        }
+        let response = sent.map_err(|error| failed::unreachable(&error))?;
+        let (gathered, watch) = read(response, job.account.settings.limits.hold_bytes_max).await?;
+        attempt::check_model(job, lease, &watch)?;
+        Ok(gathered)
     }
 
     /// Takes the arguments, if they are such a call, and says what came of it.
@@ -356,21 +335,15 @@ impl<'a> Writing<'a> {
     }
 }
 
-/// Why there is no whole answer.
-enum Broken {
-    Unreachable(Failed),
-    /// By the server, in its words.
-    Refused(u16, String),
-}
-
 /// Reads an answer to its end, whether or not it is streamed.
-async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<(Gathered, Watch), Broken> {
+async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<(Gathered, Watch), Failed> {
     let (head, mut body) = response.into_parts();
     let is_stream = head.status.is_success() && is_event_stream(&head.headers);
     let (mut decoder, mut frames, mut watch) = (Decoder::default(), Vec::new(), Watch::default());
     let (mut gathered, mut whole) = (Gathered::default(), Vec::new());
     let chunks = Chunks::default();
-    let refused = |message: String| Broken::Refused(StatusCode::BAD_GATEWAY.as_u16(), message);
+    let failed = |status: u16, message: &str| failed::by_provider(status, fault::provider(status, message));
+    let refused = |message: String| failed(StatusCode::BAD_GATEWAY.as_u16(), &message);
     while let Some(piece) = body.frame().await {
         let piece = piece.map_err(|error| refused(format!("its answer broke off: {error}")))?;
         let Ok(chunk) = piece.into_data() else { continue };
@@ -400,7 +373,7 @@ async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<(Gathere
     let message =
         || fault::message_in(&whole).unwrap_or_else(|| format!("the provider answered {}", head.status));
     if !head.status.is_success() {
-        return Err(Broken::Refused(head.status.as_u16(), message()));
+        return Err(failed(head.status.as_u16(), &message()));
     }
     watch.whole(&whole).map_err(refused)?;
     gathered.take(&Body::default(), &whole.into());

@@ -56,7 +56,8 @@ pub struct Actor {
 
 /// What reaches the owner by mailbox.
 pub(super) enum Message {
-    Claim(Ticket, Claim, oneshot::Sender<Result<Lease, Refused>>),
+    /// Where it comes after an exchange of the same work, with that one's lease.
+    Claim(Ticket, Claim, Option<Lease>, oneshot::Sender<Result<Lease, Refused>>),
     Wish(Ticket, Wish, oneshot::Sender<Result<Standing, Refused>>),
     SkillGone(SkillName),
     Configure(Box<Arrangement>, oneshot::Sender<()>),
@@ -199,8 +200,8 @@ impl Actor {
     fn on_message(&mut self, message: Message) {
         match message {
             // Its client left while the message was on its way, and has said so before.
-            Message::Claim(_, _, answer) if answer.is_closed() => {}
-            Message::Claim(ticket, claim, answer) => {
+            Message::Claim(_, _, _, answer) if answer.is_closed() => {}
+            Message::Claim(ticket, claim, before, answer) => {
                 let seat = Seat {
                     answer,
                     model: claim.model.clone(),
@@ -209,7 +210,11 @@ impl Actor {
                     progress: claim.progress.clone(),
                 };
                 self.seats.insert(ticket, seat);
-                self.handle(Event::Claimed(ticket, claim));
+                let ended = before.and_then(|before| before.end_with(&claim, &self.outbox));
+                self.handle(match ended {
+                    Some(ended) => Event::ClaimedAfter(ended, ticket, claim),
+                    None => Event::Claimed(ticket, claim),
+                });
             }
             Message::Wish(ticket, wish, answer) => {
                 self.wishes.insert(ticket, answer);

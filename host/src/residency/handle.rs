@@ -30,7 +30,6 @@ use super::tenancy::{Tenancy, Wanted};
 use crate::id::{ModelId, SessionKey, SkillName};
 use crate::model::Directory;
 use crate::provider::Provider;
-use crate::turn::verdict::Swap;
 
 /// The handle on the residency of all devices. Cheap to clone.
 #[derive(Clone)]
@@ -133,33 +132,23 @@ impl Residency {
         if let Some(lease) = self.enter(&claim) {
             return Acquire(State::Entered(Some(lease)));
         }
-        Acquire(State::Asked(Box::pin(self.clone().ask(claim))))
+        Acquire(State::Asked(Box::pin(self.clone().ask(claim, None))))
     }
 
-    /// Asks for the lease after one whose exchange the model has answered, for more of the same work. The claim stands in line
-    /// before that one ends, so that nothing is put back in between for nobody's sake; it is not waited for with that one
-    /// in hand.
+    /// Asks for a lease for more of the same work as that of `before`, a side call whose exchange is over: the owner hears of
+    /// that end and of this claim at once, so nothing is put back in between for nobody's sake, and what is decided
+    /// about the claim is decided as if that lease had ended.
     ///
     /// # Errors
     ///
     /// Why it is refused.
     pub async fn acquire_after(&self, before: Lease, claim: Claim) -> Result<Lease, Refused> {
-        let answered = End::answered(false);
-        if before.model() != &claim.model && claim.purpose.swap() != Swap::Wait {
-            // Who swaps only what is idle would find this one busy.
-            before.finish(answered);
-            return self.acquire(claim).await;
-        }
-        let mut next = self.acquire(claim);
-        let granted = tokio::select! {
-            biased;
-            granted = &mut next => Some(granted),
-            () = self.settled() => None,
-        };
-        before.finish(answered);
-        match granted {
-            Some(granted) => granted,
-            None => next.await,
+        match self.enter(&claim) {
+            Some(lease) => {
+                before.finish(End::answered(false));
+                Ok(lease)
+            }
+            None => self.clone().ask(claim, Some(before)).await,
         }
     }
 
@@ -180,12 +169,12 @@ impl Residency {
         ))
     }
 
-    async fn ask(self, claim: Claim) -> Result<Lease, Refused> {
+    async fn ask(self, claim: Claim, mut before: Option<Lease>) -> Result<Lease, Refused> {
         loop {
             let Some(desk) = self.desk(&claim.model) else {
                 return Err(Refused::new(Reason::UnknownModel));
             };
-            match desk.claim(self.0.public.next_ticket(), claim.clone()).await {
+            match desk.claim(self.0.public.next_ticket(), claim.clone(), before.take()).await {
                 Err(refused) if refused.is_strange() && self.has_moved(&claim.model, &desk).await => {}
                 answer => return answer,
             }
@@ -308,9 +297,9 @@ impl Desk {
         (desk, Actor::new(planner, device, (part, tenancy.clone()), outbox, messages))
     }
 
-    async fn claim(&self, ticket: Ticket, claim: Claim) -> Result<Lease, Refused> {
+    async fn claim(&self, ticket: Ticket, claim: Claim, before: Option<Lease>) -> Result<Lease, Refused> {
         let (answer, granted) = oneshot::channel();
-        if self.mailbox.send(Message::Claim(ticket, claim, answer)).await.is_err() {
+        if self.mailbox.send(Message::Claim(ticket, claim, before, answer)).await.is_err() {
             return Err(Refused::new(Reason::ShuttingDown));
         }
         let mut place = Place { ticket, outbox: self.outbox.clone(), is_over: false };

@@ -1,5 +1,5 @@
 //! A lease: the guard of one upstream exchange on one instance. Released exactly once, by [`Lease::finish`], by its
-//! drop, or by an abort, whichever comes first.
+//! drop, by an abort or with the claim that comes after it, whichever comes first.
 //!
 //! An end that concerns nobody is one compare-and-swap on the gate. Any other end is put on the outbox, a list that
 //! never refuses: it holds at most one note per live lease and per waiting claim, so it is bounded by them, and no
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::claim::{Purpose, Timings};
+use super::claim::{Claim, Purpose, Timings};
 use super::gate::Gate;
 use crate::id::{InstanceId, ModelId, SessionKey};
 
@@ -164,6 +164,18 @@ impl Lease {
     pub fn finish(self, end: End) {
         self.core.release(end);
     }
+
+    /// Released for the owner of this outbox, which must handle the end; none where that has it already. A lease of another
+    /// owner is released as ever.
+    pub(super) fn end_with(self, claim: &Claim, outbox: &Arc<Outbox>) -> Option<Ended> {
+        // More of the same work: what a claim of a turn comes after is the turn's affair.
+        debug_assert!(!self.core.purpose.is_turn() && self.core.session == claim.session);
+        if !Arc::ptr_eq(&self.core.outbox, outbox) {
+            self.finish(End::answered(false));
+            return None;
+        }
+        self.core.take_back().then(|| self.core.ended(End::answered(false)))
+    }
 }
 
 impl Drop for Lease {
@@ -275,21 +287,30 @@ impl Core {
     }
 
     fn release(&self, end: End) {
-        if self.released.swap(true, Ordering::AcqRel) {
+        if !self.take_back() || (end.is_ordinary() && self.gate.leave_quietly()) {
             return;
         }
-        self.strike_if_enrolled();
-        if end.is_ordinary() && self.gate.leave_quietly() {
-            return;
+        self.outbox.push(Note::Ended(self.ended(end)));
+    }
+
+    /// From now on it is released; said once.
+    fn take_back(&self) -> bool {
+        let is_first = !self.released.swap(true, Ordering::AcqRel);
+        if is_first {
+            self.strike_if_enrolled();
         }
-        self.outbox.push(Note::Ended(Ended {
+        is_first
+    }
+
+    fn ended(&self, end: End) -> Ended {
+        Ended {
             gate: self.gate.clone(),
             model: self.model.clone(),
             instance: self.instance.clone(),
             session: self.session.clone(),
             purpose: self.purpose,
             end,
-        }));
+        }
     }
 
     /// Forgets how to abort, so that the upstream's handle does not outlive the exchange.

@@ -143,6 +143,8 @@ pub(super) type Inventory = (Control, Vec<Listed>);
 pub(super) enum Event {
     /// A claim that found no open gate.
     Claimed(Ticket, Claim),
+    /// An exchange ended, and the same work claims what it needs next.
+    ClaimedAfter(Ended, Ticket, Claim),
     /// A waiting claim was dropped.
     Left(Ticket),
     /// An exchange ended.
@@ -341,6 +343,10 @@ impl Planner {
         self.now = now;
         match event {
             Event::Claimed(ticket, claim) => self.on_claimed(ticket, claim),
+            Event::ClaimedAfter(ended, ticket, claim) => {
+                self.on_ended(&ended);
+                self.on_claimed(ticket, claim);
+            }
             Event::Left(ticket) => self.forget_waiter(ticket),
             Event::Ended(ended) => self.on_ended(&ended),
             Event::TurnOver(session) => self.turns.over(&session),

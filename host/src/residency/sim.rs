@@ -452,15 +452,19 @@ impl Sim {
         let end = if answers || end == End::Cancelled { end } else { End::Gone };
         self.note_hold(&lease, end);
         let is_ordinary = end == (End::Answered { turn: TurnAfter::Finished });
+        let ended = Ended {
+            gate: lease.gate.clone(),
+            model: lease.model.clone(),
+            instance: lease.key.id.clone(),
+            session: self.sessions[lease.session].key.clone(),
+            purpose: lease.purpose,
+            end,
+        };
+        if is_ordinary && !lease.purpose.is_turn() && self.now < self.ends && self.rng.random_bool(0.4) {
+            return self.session_follows(lease.session, ended);
+        }
         if !(is_ordinary && lease.gate.leave_quietly()) {
-            self.feed(Event::Ended(Ended {
-                gate: lease.gate.clone(),
-                model: lease.model.clone(),
-                instance: lease.key.id.clone(),
-                session: self.sessions[lease.session].key.clone(),
-                purpose: lease.purpose,
-                end,
-            }));
+            self.feed(Event::Ended(ended));
         }
         self.session_goes_on(lease.session, end);
     }

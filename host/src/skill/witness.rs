@@ -4,16 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Skills;
 use super::chain::Outcome;
 use super::generation::Active;
 use super::inquiry::Inquiry;
+use super::pace::Pace;
 use super::recorded::{Archive, Recorded, Recording};
 use super::shadow::Shadow;
 use crate::grant::Capability;
@@ -31,6 +32,7 @@ pub(super) struct Witness {
     pub(super) shadows: ArcSwap<BTreeMap<SkillName, Arc<Shadow>>>,
     to_record: mpsc::Sender<Arc<Decided>>,
     to_compare: mpsc::Sender<Arc<Decided>>,
+    pace: Mutex<Pace>,
     lost: AtomicU64,
 }
 
@@ -40,12 +42,8 @@ pub(super) struct Witnessed {
     to_compare: mpsc::Receiver<Arc<Decided>>,
 }
 
-/// Turns that wait to be recorded: as many as people's agents ask at a time.
-const TO_RECORD_MAX: usize = 64;
-
-/// Time from one recorded turn to the next. People ask less often; of a flood so few a second are recorded that it costs
-/// the gateway next to nothing, and that it does not push all other turns out of what is kept within the second.
-const RECORD_EVERY: Duration = Duration::from_millis(20);
+/// Turns that wait to be recorded: that takes a millisecond.
+const TO_RECORD_MAX: usize = 32;
 
 /// Turns that wait to be compared: a candidate may take seconds, and each may hold its request's body.
 const TO_COMPARE_MAX: usize = 4;
@@ -61,6 +59,7 @@ impl Witness {
             shadows: ArcSwap::default(),
             to_record,
             to_compare,
+            pace: Mutex::new(Pace::new(Instant::now())),
             lost: AtomicU64::default(),
         };
         (witness, Witnessed { to_record: recording, to_compare: comparing })
@@ -71,9 +70,10 @@ impl Witness {
         self.archive.get().filter(|archive| archive.is_on())
     }
 
-    /// A place for a turn that is to be recorded, unless too many wait.
+    /// A place for a turn that is to be recorded, unless too many come or wait.
     fn place_to_record(&self) -> Option<mpsc::Permit<'_, Arc<Decided>>> {
-        let place = self.to_record.try_reserve().ok();
+        let is_in_pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).admits(Instant::now());
+        let place = is_in_pace.then(|| self.to_record.try_reserve().ok()).flatten();
         if place.is_none() {
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
             // The first, then ever fewer: a flood must not fill the log.
@@ -149,8 +149,6 @@ impl Witnessed {
                 if let Some(archive) = skills.witness.archive() {
                     archive.keep(Recorded::of(&decided.inquiry, &decided.outcome));
                 }
-                drop((skills, decided));
-                tokio::time::sleep(RECORD_EVERY).await;
             }
         };
         let comparing = async {

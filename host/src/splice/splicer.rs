@@ -51,8 +51,8 @@ pub struct Splicer<R> {
     /// Usage and terminators that wait.
     tail: Vec<(Piece, Option<Usage>)>,
     said: Said,
-    /// In rounds before this one something was said, and nothing in this one so far.
-    owes_paragraph: bool,
+    /// The choice in which something was said in rounds before this one, and nothing in this one so far.
+    owes_paragraph: Option<u32>,
     /// What the client is to be told beyond the last round's own usage.
     added: Usage,
     earlier: Vec<Record>,
@@ -206,7 +206,7 @@ impl<R> Splicer<R> {
             choices: BTreeMap::new(),
             tail: Vec::new(),
             said: Said::default(),
-            owes_paragraph: false,
+            owes_paragraph: None,
             added: Usage::default(),
             earlier: Vec::new(),
             frames: 0,

@@ -122,13 +122,6 @@ pub trait Dialect: Debug + Send {
     /// Tells the text that an event says to the user, and in which choice; a choice that it only mentions says "".
     fn said(&self, raw: &Bytes, tell: &mut dyn FnMut(u32, &str));
 
-    /// The event says a text to the user.
-    fn speaks(&self, raw: &Bytes) -> bool {
-        let mut speaks = false;
-        self.said(raw, &mut |_, text| speaks |= !text.is_empty());
-        speaks
-    }
-
     /// The event as it leaves when nothing in it changes: the same bytes, unless it goes on with an earlier message.
     fn pass(&self, raw: &Bytes) -> Bytes;
 

@@ -118,11 +118,15 @@ async fn who_does_not_write_in_its_share_of_the_time_makes_way_for_the_next() {
     );
     let world = World::configured(lmstudio(), &rules).await;
     world.lmstudio.faults([Fault::once(Kind::Hang).on(lmstudio_emulator::fault::Route::Chat).model(OTHER)]);
+    let general = world.loads(GENERAL);
     let answer = world.ask("s", &calling("call edit", &["edit"], true)).await;
     assert_eq!(message(&answer).calls[0].2, written_by(VISION));
     let (_, call) = only_call(&world, &answer).await;
     let outcomes: Vec<_> = call.writings.iter().map(|it| it.attempt.outcome.as_ref()).collect();
     assert!(outcomes[0].starts_with("not written within") && outcomes[1] == "written", "{outcomes:?}");
+    // In between the first one was not put back.
+    world.resting_on(GENERAL).await;
+    assert_eq!(world.loads(GENERAL), general + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

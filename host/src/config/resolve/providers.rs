@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use http::{HeaderValue, Uri};
 
 use super::Problems;
-use crate::config::{Mode, Provider};
 use crate::config::env::{self, Env};
 use crate::config::file::{self, File};
+use crate::config::{Mode, Provider};
 use crate::provider::{Locality, ServerKind, lmstudio, openai};
 
 /// Where LM Studio listens unless something else is said.
@@ -34,7 +34,8 @@ pub(super) fn providers(file: &File, env: &Env, problems: &mut Problems) -> BTre
     let written = if file.providers.is_empty() { unwritten() } else { file.providers.clone() };
     // The variable that other programs share names one server: the only one, unless its address is written.
     let shared = env.openai_api_base.as_deref().filter(|_| written.len() == 1);
-    let one = |(name, it): (&String, &file::Provider)| (name.clone(), provider(name, it, shared, env, problems));
+    let one =
+        |(name, it): (&String, &file::Provider)| (name.clone(), provider(name, it, shared, env, problems));
     let providers: BTreeMap<String, Provider> = written.iter().map(one).collect();
     no_server_twice(&providers, problems);
     providers
@@ -49,7 +50,8 @@ fn no_server_twice(providers: &BTreeMap<String, Provider>, problems: &mut Proble
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, provider) in providers.iter().filter(|(_, it)| is_looked_after(it)) {
         if let Some(other) = names.insert(&provider.url, name) {
-            let message = format!("it is the server of `{other}`, too: one server has one name, take one out");
+            let message =
+                format!("it is the server of `{other}`, too: one server has one name, take one out");
             problems.add(&format!("providers.{name}.url"), message);
         }
     }

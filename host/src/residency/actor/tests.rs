@@ -15,11 +15,12 @@ use crate::residency::{
 use crate::turn::verdict::{Afterwards, Swap};
 
 mod addresses;
+mod after;
 
 const DONE: End = End::Answered { turn: TurnAfter::Finished };
 const ROUTED: Purpose = Purpose::Routed { swap: Swap::Wait, afterwards: Afterwards::Restore };
 
-/// Models `a` and `b`; every call takes its time.
+/// Models `a`, `b` and `c`; every call takes its time.
 #[derive(Default)]
 struct Fake {
     memory: Arc<Mutex<Vec<String>>>,
@@ -59,7 +60,7 @@ impl Provider for Fake {
             if self.is_down.load(Ordering::Relaxed) {
                 return Err(Error::Unreachable("refused".to_owned()));
             }
-            Ok(["a", "b"].map(|key| listed(key, &self.resident())).to_vec())
+            Ok(["a", "b", "c"].map(|key| listed(key, &self.resident())).to_vec())
         })
     }
 
@@ -218,31 +219,6 @@ async fn what_ended_before_is_known_when_the_owner_has_settled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_put_back_between_two_exchanges_of_one_work() {
-    let side = |swap| Purpose::SideCall { swap };
-    let fake = Fake::holding("a");
-    with(&fake, Config::default(), async |residency| {
-        residency.acquire(claim("a", Purpose::Plain)).await.unwrap().finish(DONE);
-        let mut lease = residency.acquire(claim("b", side(Swap::Wait))).await.unwrap();
-        assert_eq!(fake.calls(), ["unload a", "load b"]);
-        for _ in 0..8 {
-            lease = residency.acquire_after(lease, claim("b", side(Swap::Wait))).await.unwrap();
-        }
-        assert_eq!(fake.calls(), [""; 0]);
-        // Two fit in at once: who keeps others out lets go of the place as soon as the next claim stands in line.
-        let other = residency.acquire(claim("b", side(Swap::Wait))).await.unwrap();
-        lease = residency.acquire_after(lease, claim("b", side(Swap::Wait))).await.unwrap();
-        other.finish(DONE);
-        // For another model it is not in its own way.
-        lease = residency.acquire_after(lease, claim("a", side(Swap::IfIdle))).await.unwrap();
-        lease = residency.acquire_after(lease, claim("b", side(Swap::Wait))).await.unwrap();
-        assert_eq!(fake.calls(), ["unload b", "load a", "unload a", "load b"]);
-        lease.finish(DONE);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_dropped_claim_leaves_the_queue_and_a_dropped_lease_is_released() {
     let fake = Fake::holding("a");
     with(&fake, Config::default(), async |residency| {
@@ -392,7 +368,7 @@ async fn every_device_has_its_own_memory_and_all_are_seen_at_once() {
         assert_eq!((here.calls(), there.calls()), (vec![], vec!["load b".to_owned()]));
         let directory = residency.directory();
         let ids: Vec<&str> = directory.models().iter().map(|model| model.id.as_str()).collect();
-        assert_eq!(ids, ["p/a", "p/b", "q/a", "q/b"]);
+        assert_eq!(ids, ["p/a", "p/b", "p/c", "q/a", "q/b", "q/c"]);
         assert_eq!(directory.find("far").unwrap().id.as_str(), "q/b");
         // Where it is resident comes first, though it stands last.
         assert_eq!(directory.find("b").unwrap().id.as_str(), "q/b");

@@ -283,7 +283,11 @@ impl Planner {
             }
             (MaySwap::Wait, _) => None,
             (MaySwap::Never, Choice::Free(victims)) if victims.is_empty() && is_next() => None,
-            (MaySwap::IfIdle, Choice::Free(victims)) if is_next() && !self.is_waited_for(&victims) => None,
+            (MaySwap::IfIdle, Choice::Free(victims))
+                if is_next() && !self.others_wait_for(&victims, waiter) =>
+            {
+                None
+            }
             (MaySwap::Never | MaySwap::IfIdle, _) => Some(Refused::new(Reason::WouldSwap)),
         }
     }
@@ -296,9 +300,11 @@ impl Planner {
         self.lane(lane).swap.is_none() && in_lane.next().is_none()
     }
 
-    fn is_waited_for(&self, victims: &[InstanceKey]) -> bool {
-        let models = victims.iter().filter_map(|key| self.instances.get(key)).map(|held| &held.model);
-        models.into_iter().any(|model| self.queue.iter().any(|waiter| waiter.model() == model))
+    fn others_wait_for(&self, victims: &[InstanceKey], waiter: &Waiter) -> bool {
+        let mut others = self.queue.iter().filter(|it| it.ticket != waiter.ticket);
+        let models: Vec<&ModelId> =
+            victims.iter().filter_map(|key| self.instances.get(key)).map(|held| &held.model).collect();
+        others.any(|it| models.contains(&it.model()))
     }
 
     /// Tells those who wait what has changed for them.

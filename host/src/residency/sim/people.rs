@@ -165,10 +165,23 @@ impl Sim {
                 return;
             }
         }
-        self.claim(session, &plan);
+        self.claim(session, &plan, None);
     }
 
-    fn claim(&mut self, session: usize, plan: &TurnPlan) {
+    /// A side call is followed by another of the same work, often on the same model.
+    pub(super) fn session_follows(&mut self, session: usize, ended: Ended) {
+        let again = self.rng.random_bool(0.5);
+        let model = if again { ended.model.clone() } else { self.some_model() };
+        self.next += 1;
+        let (request, purpose) = (self.next, ended.purpose);
+        let plan = TurnPlan { model, purpose, left: 0, request, prompt_tokens: 500 };
+        let it = &mut self.sessions[session];
+        it.busy = it.busy.saturating_sub(1);
+        it.turn = Some(plan.clone());
+        self.claim(session, &plan, Some(ended));
+    }
+
+    fn claim(&mut self, session: usize, plan: &TurnPlan, before: Option<Ended>) {
         self.sessions[session].busy += 1;
         let claim = Claim {
             model: plan.model.clone(),
@@ -189,6 +202,9 @@ impl Sim {
             .find(|door| claim.prompt_tokens <= door.serves_up_to && door.gate.try_enter())
         {
             self.begin_lease(session, door.gate, door.instance, claim);
+            if let Some(before) = before {
+                self.feed(Event::Ended(before));
+            }
             return;
         }
         self.next += 1;
@@ -198,7 +214,10 @@ impl Sim {
             let delay = self.millis(1..20_000);
             self.schedule(delay, Happening::Vanish(ticket));
         }
-        self.feed(Event::Claimed(ticket, claim));
+        self.feed(match before {
+            Some(ended) => Event::ClaimedAfter(ended, ticket, claim),
+            None => Event::Claimed(ticket, claim),
+        });
     }
 
     pub(super) fn granted(&mut self, ticket: Ticket, gate: Arc<Gate>, instance: InstanceId) {

@@ -26,7 +26,9 @@ impl<R> Splicer<R> {
         } else if parts.iter().any(|part| matches!(part, Part::Said { .. })) {
             self.said.keep(raw.clone(), &*self.dialect);
         }
-        self.begin_paragraph(&parts, raw);
+        if let Some(choice) = self.owes_paragraph {
+            self.begin_paragraph(choice, &parts, raw);
+        }
         let of = parts.len();
         if of == 0 {
             let piece = Piece { frame: self.frames, part: 0, of, raw: raw.clone() };
@@ -39,10 +41,12 @@ impl<R> Splicer<R> {
     }
 
     /// What the model says after it was told of its calls is a paragraph of its own.
-    fn begin_paragraph(&mut self, parts: &[Part], raw: &Bytes) {
-        let Some(part) = parts.iter().position(|part| matches!(part, Part::Said { .. })) else { return };
-        if self.owes_paragraph && self.dialect.speaks(raw) {
-            self.owes_paragraph = false;
+    fn begin_paragraph(&mut self, choice: u32, parts: &[Part], raw: &Bytes) {
+        let mut text = String::new();
+        self.dialect.said(raw, &mut |of, more| text.push_str(if of == choice { more } else { "" }));
+        let part = parts.iter().position(|part| *part == Part::Said { choice });
+        if let Some(part) = part.filter(|_| !text.is_empty()) {
+            self.owes_paragraph = None;
             let piece = Piece { frame: self.frames, part, of: parts.len(), raw: raw.clone() };
             self.leaving.push(Leaving { piece, how: How::Say(PARAGRAPH.to_owned()) });
         }
@@ -189,10 +193,12 @@ impl<R> Splicer<R> {
         if let Some(piece) = self.choices.values().find_map(Choice::some_piece) {
             self.dialect.go_on(&piece.raw);
         }
+        // There is one choice, or the model would not have been asked to go on.
+        let (said, dialect) = (&mut self.said, &*self.dialect);
+        let spoke = self.choices.keys().copied().find(|choice| !said.text(*choice, dialect).is_empty());
+        self.owes_paragraph = self.owes_paragraph.or(spoke).filter(|_| self.is_streamed);
         self.earlier = self.calls();
         self.choices.clear();
-        let spoke = self.said.is_anything(&*self.dialect);
-        self.owes_paragraph = self.is_streamed && (self.owes_paragraph || spoke);
         self.said = Said::default();
         self.leaving.clear();
         self.round += 1;
@@ -208,9 +214,10 @@ impl<R> Splicer<R> {
         for (number, choice) in &mut self.choices {
             let before = self.leaving.len();
             choice.leave(may_go_on, &self.call_ids, &mut self.leaving);
-            let (said, dialect) = (&mut self.said, &*self.dialect);
-            let is_more = || self.owes_paragraph || !said.text(*number, dialect).is_empty();
-            set_off(self.leaving.iter_mut().skip(before), is_more);
+            let is_more = self.owes_paragraph == Some(*number);
+            set_off(self.leaving.iter_mut().skip(before), is_more, || {
+                self.said.text(*number, &*self.dialect)
+            });
         }
         self.leave_tail();
     }
@@ -222,9 +229,10 @@ impl<R> Splicer<R> {
             let before = self.leaving.len();
             choice.leave(false, &self.call_ids, &mut self.leaving);
             choice.explain_at_last(&mut self.leaving);
-            let (said, dialect) = (&mut self.said, &*self.dialect);
-            let is_more = || self.owes_paragraph || !said.text(*number, dialect).is_empty();
-            set_off(self.leaving.iter_mut().skip(before), is_more);
+            let is_more = self.owes_paragraph == Some(*number);
+            set_off(self.leaving.iter_mut().skip(before), is_more, || {
+                self.said.text(*number, &*self.dialect)
+            });
         }
         self.leave_tail();
     }
@@ -288,11 +296,15 @@ impl<R> Splicer<R> {
     }
 }
 
-/// Where the model has said something, what is said after it begins a paragraph.
-fn set_off<'l>(leaving: impl Iterator<Item = &'l mut Leaving>, mut is_more: impl FnMut() -> bool) {
+/// Where the model has said something, in this round or before (`is_more`), what is said after it begins a paragraph.
+fn set_off<'l>(
+    leaving: impl Iterator<Item = &'l mut Leaving>,
+    is_more: bool,
+    mut said: impl FnMut() -> String,
+) {
     for leaving in leaving {
         if let How::Say(text) = &mut leaving.how
-            && is_more()
+            && (is_more || !said().is_empty())
         {
             text.insert_str(0, PARAGRAPH);
         }

@@ -59,12 +59,6 @@ impl Said {
         self.texts.keys().copied()
     }
 
-    /// There is any text.
-    pub(super) fn is_anything(&mut self, dialect: &dyn Dialect) -> bool {
-        self.read_frames(dialect);
-        self.texts.values().any(|text| !text.is_empty())
-    }
-
     fn read_frames(&mut self, dialect: &dyn Dialect) {
         let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
         for bytes in std::mem::take(&mut self.unread) {
