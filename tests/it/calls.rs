@@ -208,7 +208,10 @@ async fn calls_are_rewritten_and_withheld() {
             assert_eq!((alone.calls.len(), alone.finish.as_str()), (0, "stop"), "{alone:?}");
             assert!(alone.text.contains("The tool answered: The call was not made."), "{alone:?}");
             let (first, second) = alone.text.split_once("\n\n").unwrap();
-            assert!(first.starts_with('[') && second.starts_with('['), "each round is a paragraph: {alone:?}");
+            assert!(
+                first.starts_with('[') && second.starts_with('['),
+                "each round is a paragraph: {alone:?}"
+            );
             let record = world.record(&answer).await;
             assert!(record.calls.iter().all(|call| call.outcome == "denied"), "{record:?}");
             assert_eq!(record.finish.as_deref(), Some("stop"));
