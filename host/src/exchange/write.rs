@@ -1,6 +1,6 @@
 //! Tool calls written by other models: one exchange each, beside the request that they belong to and after its model's
 //! lease has ended, so that nobody waits for a model while holding one. A lease of theirs ends with the claim that comes
-//! after it, and with it alone: nothing is put back for the moment in between.
+//! after it: where that is granted or stands in line, nothing is put back for the moment in between.
 //!
 //! Calls go to the first candidate of their routes together, then those that are not written to the next: calls for one model
 //! are written one after another, those for models in memory first, one swap each. What is written counts only if it is a

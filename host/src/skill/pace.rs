@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Turns at once, after none for a while.
-const BURST: u32 = 64;
+pub(super) const BURST: u32 = 32;
 
 /// Time from one turn to the next, after that.
 const EVERY: Duration = Duration::from_millis(20);
@@ -50,7 +50,7 @@ mod tests {
             let now = start + Duration::from_millis(at_ms);
             (0..count).filter(|_| pace.admits(now)).count()
         };
-        assert_eq!(admitted(0, 64), 64);
+        assert_eq!(admitted(0, 32), 32);
         assert_eq!(admitted(0, 1000), 0);
         assert_eq!(admitted(19, 1000), 0);
         assert_eq!(admitted(20, 1000), 1);
@@ -58,6 +58,6 @@ mod tests {
         // Who asks now and then always finds a place.
         assert_eq!(admitted(60_000, 1), 1);
         assert_eq!((1..100).map(|nth| admitted(60_000 + nth * 20, 1)).sum::<usize>(), 99);
-        assert_eq!(admitted(3_600_000, 1000), 64);
+        assert_eq!(admitted(3_600_000, 1000), 32);
     }
 }

@@ -14,7 +14,7 @@ use super::Skills;
 use super::chain::Outcome;
 use super::generation::Active;
 use super::inquiry::Inquiry;
-use super::pace::Pace;
+use super::pace::{BURST, Pace};
 use super::recorded::{Archive, Recorded, Recording};
 use super::shadow::Shadow;
 use crate::grant::Capability;
@@ -42,8 +42,8 @@ pub(super) struct Witnessed {
     to_compare: mpsc::Receiver<Arc<Decided>>,
 }
 
-/// Turns that wait to be recorded: that takes a millisecond.
-const TO_RECORD_MAX: usize = 32;
+/// Turns that wait to be recorded: those of a burst.
+const TO_RECORD_MAX: usize = BURST as usize;
 
 /// Turns that wait to be compared: a candidate may take seconds, and each may hold its request's body.
 const TO_COMPARE_MAX: usize = 4;
@@ -72,8 +72,8 @@ impl Witness {
 
     /// A place for a turn that is to be recorded, unless too many come or wait.
     fn place_to_record(&self) -> Option<mpsc::Permit<'_, Arc<Decided>>> {
-        let is_in_pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).admits(Instant::now());
-        let place = is_in_pace.then(|| self.to_record.try_reserve().ok()).flatten();
+        let admits = || self.pace.lock().unwrap_or_else(PoisonError::into_inner).admits(Instant::now());
+        let place = self.to_record.try_reserve().ok().filter(|_| admits());
         if place.is_none() {
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
             // The first, then ever fewer: a flood must not fill the log.

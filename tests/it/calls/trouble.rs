@@ -114,7 +114,7 @@ async fn what_is_not_written_in_time_is_left_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_write_in_its_share_of_the_time_makes_way_for_the_next() {
     let rules = format!(
-        "[limits]\nreroute_timeout = \"10s\"\n[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\", fallbacks = [\"{VISION}\"] }}"
+        "[limits]\nreroute_timeout = \"20s\"\n[skills.tool-router.settings.rules]\nedit = {{ primary = \"{OTHER}\", fallbacks = [\"{VISION}\"] }}"
     );
     let world = World::configured(lmstudio(), &rules).await;
     world.lmstudio.faults([Fault::once(Kind::Hang).on(lmstudio_emulator::fault::Route::Chat).model(OTHER)]);

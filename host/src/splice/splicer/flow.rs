@@ -42,10 +42,10 @@ impl<R> Splicer<R> {
 
     /// What the model says after it was told of its calls is a paragraph of its own.
     fn begin_paragraph(&mut self, choice: u32, parts: &[Part], raw: &Bytes) {
-        let mut text = String::new();
-        self.dialect.said(raw, &mut |of, more| text.push_str(if of == choice { more } else { "" }));
-        let part = parts.iter().position(|part| *part == Part::Said { choice });
-        if let Some(part) = part.filter(|_| !text.is_empty()) {
+        let Some(part) = parts.iter().position(|part| *part == Part::Said { choice }) else { return };
+        let mut speaks = false;
+        self.dialect.said(raw, &mut |of, text| speaks |= of == choice && !text.is_empty());
+        if speaks {
             self.owes_paragraph = None;
             let piece = Piece { frame: self.frames, part, of: parts.len(), raw: raw.clone() };
             self.leaving.push(Leaving { piece, how: How::Say(PARAGRAPH.to_owned()) });
